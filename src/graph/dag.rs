@@ -1,0 +1,319 @@
+//! The immutable graph and its queries. Built once from parts that validation has proven
+//! acyclic; every query afterwards is a look-up or one walk, never a recursion.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::model::{Lane, Settings, Task};
+use crate::ids::{GraphName, LaneId, TaskId};
+
+/// A task's place in the file, from 0. Stable for one graph file, whatever the algorithms do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskIx(pub u32);
+
+/// A lane's place in the file, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LaneIx(pub u32);
+
+impl TaskIx {
+    /// For indexing.
+    pub fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl LaneIx {
+    /// For indexing.
+    pub fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Lists of lists in two allocations: row `i` is `items[starts[i]..starts[i + 1]]`.
+#[derive(Debug, Clone, PartialEq)]
+struct Rows<T> {
+    starts: Vec<u32>,
+    items: Vec<T>,
+}
+
+impl<T: Copy> Rows<T> {
+    fn build(rows: usize, pairs: impl Iterator<Item = (usize, T)> + Clone, filler: T) -> Self {
+        let mut starts = vec![0u32; rows + 1];
+        for (row, _) in pairs.clone() {
+            starts[row + 1] += 1;
+        }
+        for row in 0..rows {
+            starts[row + 1] += starts[row];
+        }
+        let mut next = starts.clone();
+        let mut items = vec![filler; starts[rows] as usize];
+        for (row, item) in pairs {
+            items[next[row] as usize] = item;
+            next[row] += 1;
+        }
+        Self { starts, items }
+    }
+
+    fn row(&self, row: usize) -> &[T] {
+        &self.items[self.starts[row] as usize..self.starts[row + 1] as usize]
+    }
+}
+
+/// A validated graph: tasks, lanes and who waits for whom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    name: GraphName,
+    settings: Settings,
+    tasks: Vec<Task>,
+    lanes: Vec<Lane>,
+    task_index: HashMap<TaskId, TaskIx>,
+    lane_index: HashMap<LaneId, LaneIx>,
+    parents: Rows<TaskIx>,
+    children: Rows<TaskIx>,
+    order: Vec<TaskIx>,
+    rank: Vec<u32>,
+    lane_tasks: Rows<TaskIx>,
+    lane_children: Rows<LaneIx>,
+    upstream_lanes: Rows<LaneIx>,
+    gated_tasks: Rows<TaskIx>,
+}
+
+impl Graph {
+    /// Puts proven parts together. `parents[i]` lists the dependencies of task `i` without
+    /// repetition, in the order of the file. `None` if there is a cycle.
+    pub(crate) fn assemble(
+        name: GraphName,
+        settings: Settings,
+        tasks: Vec<Task>,
+        lanes: Vec<Lane>,
+        parents: &[Vec<TaskIx>],
+    ) -> Option<Self> {
+        let edges = || {
+            parents.iter().enumerate().flat_map(|(child, ps)| ps.iter().map(move |p| (child, *p)))
+        };
+        let parent_rows = Rows::build(tasks.len(), edges(), TaskIx(0));
+        let downward = edges().map(|(child, p)| (p.at(), TaskIx(child as u32)));
+        let children = Rows::build(tasks.len(), downward.clone(), TaskIx(0));
+        let order = topological(&tasks, &parent_rows, &children)?;
+        let mut rank = vec![0; tasks.len()];
+        for (at, task) in order.iter().enumerate() {
+            rank[task.at()] = at as u32;
+        }
+        let in_lane = order.iter().map(|t| (tasks[t.at()].lane.at(), *t));
+        let lane_tasks = Rows::build(lanes.len(), in_lane.clone(), TaskIx(0));
+        let nested = lanes
+            .iter()
+            .enumerate()
+            .filter_map(|(at, lane)| Some((lane.parent?.at(), LaneIx(at as u32))));
+        let lane_children = Rows::build(lanes.len(), nested.clone(), LaneIx(0));
+        let gates = upstream_pairs(&tasks, parents);
+        let by_task = gates.iter().map(|(t, l)| (t.at(), *l));
+        let by_lane = gates.iter().map(|(t, l)| (l.at(), *t));
+        Some(Self {
+            task_index: tasks.iter().zip(0..).map(|(t, i)| (t.id.clone(), TaskIx(i))).collect(),
+            lane_index: lanes.iter().zip(0..).map(|(l, i)| (l.id.clone(), LaneIx(i))).collect(),
+            upstream_lanes: Rows::build(tasks.len(), by_task.clone(), LaneIx(0)),
+            gated_tasks: Rows::build(lanes.len(), by_lane.clone(), TaskIx(0)),
+            name,
+            settings,
+            tasks,
+            lanes,
+            parents: parent_rows,
+            children,
+            order,
+            rank,
+            lane_tasks,
+            lane_children,
+        })
+    }
+
+    /// Its identity.
+    pub fn name(&self) -> &GraphName {
+        &self.name
+    }
+
+    /// What applies to all of it.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// All tasks, in the order of the file: `tasks()[ix.at()]` is `task(ix)`.
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// All lanes, in the order of the file.
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// One task.
+    pub fn task(&self, ix: TaskIx) -> &Task {
+        &self.tasks[ix.at()]
+    }
+
+    /// One lane.
+    pub fn lane(&self, ix: LaneIx) -> &Lane {
+        &self.lanes[ix.at()]
+    }
+
+    /// Every lane's index.
+    pub fn lane_ixs(&self) -> impl Iterator<Item = LaneIx> + use<> {
+        (0..self.lanes.len() as u32).map(LaneIx)
+    }
+
+    /// The task of this name, if there is one.
+    pub fn lookup_task(&self, id: &TaskId) -> Option<TaskIx> {
+        self.task_index.get(id).copied()
+    }
+
+    /// The lane of this name, if there is one.
+    pub fn lookup_lane(&self, id: &LaneId) -> Option<LaneIx> {
+        self.lane_index.get(id).copied()
+    }
+
+    /// Topological order: Kahn's algorithm, ties by id. The order everywhere.
+    pub fn order(&self) -> &[TaskIx] {
+        &self.order
+    }
+
+    /// Where a task stands in [`Graph::order`].
+    pub fn rank(&self, task: TaskIx) -> u32 {
+        self.rank[task.at()]
+    }
+
+    /// Direct dependencies, in the order of the file.
+    pub fn parents(&self, task: TaskIx) -> &[TaskIx] {
+        self.parents.row(task.at())
+    }
+
+    /// Direct dependents, in the order of the file.
+    pub fn children(&self, task: TaskIx) -> &[TaskIx] {
+        self.children.row(task.at())
+    }
+
+    /// How many dependencies there are in all.
+    pub fn edge_count(&self) -> usize {
+        self.parents.items.len()
+    }
+
+    /// Tasks without dependencies, in topological order.
+    pub fn roots(&self) -> Vec<TaskIx> {
+        self.order.iter().copied().filter(|t| self.parents(*t).is_empty()).collect()
+    }
+
+    /// Tasks without dependents, in topological order.
+    pub fn leaves(&self) -> Vec<TaskIx> {
+        self.order.iter().copied().filter(|t| self.children(*t).is_empty()).collect()
+    }
+
+    /// Everything that waits for `task`, directly or not, in topological order.
+    pub fn descendants(&self, task: TaskIx) -> Vec<TaskIx> {
+        self.reach(task, |t| self.children(t))
+    }
+
+    /// Everything that `task` waits for, directly or not, in topological order.
+    pub fn ancestors(&self, task: TaskIx) -> Vec<TaskIx> {
+        self.reach(task, |t| self.parents(t))
+    }
+
+    fn reach<'g>(&'g self, from: TaskIx, next: impl Fn(TaskIx) -> &'g [TaskIx]) -> Vec<TaskIx> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(task) = open.pop() {
+            open.extend(next(task).iter().filter(|t| seen.insert(self.rank(**t))));
+        }
+        seen.into_iter().map(|rank| self.order[rank as usize]).collect()
+    }
+
+    /// Tasks of a lane in topological order.
+    pub fn lane_tasks(&self, lane: LaneIx) -> &[TaskIx] {
+        self.lane_tasks.row(lane.at())
+    }
+
+    /// Lanes that merge into `lane`.
+    pub fn lane_children(&self, lane: LaneIx) -> &[LaneIx] {
+        self.lane_children.row(lane.at())
+    }
+
+    /// Lanes other than its own that hold a direct dependency of `task`: each must be merged
+    /// before the task may run.
+    pub fn upstream_lanes(&self, task: TaskIx) -> &[LaneIx] {
+        self.upstream_lanes.row(task.at())
+    }
+
+    /// Tasks that wait for `lane` to be merged: the inverse of [`Graph::upstream_lanes`].
+    pub fn gated_tasks(&self, lane: LaneIx) -> &[TaskIx] {
+        self.gated_tasks.row(lane.at())
+    }
+
+    /// Tasks by the earliest round in which they could run; each wave in topological order.
+    pub fn waves(&self) -> Vec<Vec<TaskIx>> {
+        let mut depth = vec![0usize; self.tasks.len()];
+        let mut waves: Vec<Vec<TaskIx>> = Vec::new();
+        for task in &self.order {
+            let level =
+                self.parents(*task).iter().map(|p| depth[p.at()] + 1).max().unwrap_or_default();
+            depth[task.at()] = level;
+            if waves.len() <= level {
+                waves.resize_with(level + 1, Vec::new);
+            }
+            waves[level].push(*task);
+        }
+        waves
+    }
+
+    /// A longest chain of dependencies, first task first; among equals the first in order.
+    pub fn critical_path(&self) -> Vec<TaskIx> {
+        let mut length = vec![1u32; self.tasks.len()];
+        for task in self.order.iter().rev() {
+            let below = self.children(*task).iter().map(|c| length[c.at()]).max();
+            length[task.at()] += below.unwrap_or_default();
+        }
+        let first = |tasks: &mut dyn Iterator<Item = TaskIx>| {
+            tasks.min_by_key(|t| (Reverse(length[t.at()]), self.rank(*t)))
+        };
+        let mut path = Vec::new();
+        let mut next = first(&mut self.order.iter().copied());
+        while let Some(task) = next {
+            path.push(task);
+            next = first(&mut self.children(task).iter().copied());
+        }
+        path
+    }
+}
+
+fn topological(
+    tasks: &[Task],
+    parents: &Rows<TaskIx>,
+    children: &Rows<TaskIx>,
+) -> Option<Vec<TaskIx>> {
+    let mut missing: Vec<usize> = (0..tasks.len()).map(|t| parents.row(t).len()).collect();
+    let key = |t: TaskIx| Reverse((&tasks[t.at()].id, t));
+    let mut ready: BinaryHeap<_> =
+        (0..tasks.len()).filter(|t| missing[*t] == 0).map(|t| key(TaskIx(t as u32))).collect();
+    let mut order = Vec::with_capacity(tasks.len());
+    while let Some(Reverse((_, task))) = ready.pop() {
+        order.push(task);
+        for child in children.row(task.at()) {
+            missing[child.at()] -= 1;
+            if missing[child.at()] == 0 {
+                ready.push(key(*child));
+            }
+        }
+    }
+    (order.len() == tasks.len()).then_some(order)
+}
+
+fn upstream_pairs(tasks: &[Task], parents: &[Vec<TaskIx>]) -> BTreeSet<(TaskIx, LaneIx)> {
+    let pairs = parents.iter().enumerate().flat_map(|(child, ps)| {
+        let own = tasks[child].lane;
+        let lanes = ps.iter().map(|p| tasks[p.at()].lane);
+        lanes.filter(move |l| *l != own).map(move |l| (TaskIx(child as u32), l))
+    });
+    pairs.collect()
+}

@@ -1,0 +1,8 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod entropy;
+pub mod failure;
+pub mod graph;
+pub mod ids;
+pub mod state;
+pub mod time;
