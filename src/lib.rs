@@ -5,4 +5,5 @@ pub mod failure;
 pub mod graph;
 pub mod ids;
 pub mod state;
+pub mod store;
 pub mod time;

@@ -5,6 +5,7 @@ mod attempt;
 mod effect;
 mod journal;
 mod lane;
+mod record;
 mod run;
 mod task;
 
@@ -17,6 +18,10 @@ pub use attempt::{
 pub use effect::{Effect, EffectKey};
 pub use journal::{Entry, Subject, What};
 pub use lane::{LaneEvent, LaneFailure, LaneState};
+pub use record::{
+    AttemptRecord, ByHand, Decision, Ending, LaneCheck, LaneRecord, Part, ProjectRecord, Question,
+    RunOptions, RunRecord, TaskFailure, TaskMore, TaskRecord,
+};
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};
 

@@ -1,0 +1,337 @@
+//! What is kept of every run, lane, task and attempt: the rows of the store and, unchanged, the
+//! cells of the engine's world.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::{LaneIx, TaskIx, Teardown};
+use crate::ids::{CommitId, ProjectId, RunId, RunName};
+use crate::state::attempt::{Concern, FailureClass, Proposal, Usage};
+use crate::state::lane::LaneState;
+use crate::state::run::RunState;
+use crate::state::task::TaskState;
+use crate::time::Timestamp;
+
+/// A repository that graphs run on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectRecord {
+    /// Its name.
+    pub id: ProjectId,
+    /// The user's clone that it is linked to: an absolute path.
+    pub repo: String,
+    /// Where lanes start and end unless the graph says otherwise.
+    pub default_branch: String,
+}
+
+/// One submission of a graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its number in the store.
+    pub id: RunId,
+    /// Its project.
+    pub project: ProjectId,
+    /// How people name it.
+    pub name: RunName,
+    /// SHA-256 of the graph's source, which the store keeps under it.
+    pub graph_digest: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+    /// When it last settled or reopened.
+    pub since: Timestamp,
+    /// Who submitted it.
+    pub submitter: String,
+    /// What the submitter set above the graph.
+    pub options: RunOptions,
+    /// Nothing new starts until it is resumed.
+    #[serde(default)]
+    pub paused: bool,
+    /// Given up by a person.
+    #[serde(default)]
+    pub cancelled: bool,
+    /// The system's own failure that stopped it.
+    #[serde(default)]
+    pub fatal: Option<String>,
+}
+
+/// What a submitter may set above the graph.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunOptions {
+    /// Attempts at once, instead of the graph's or the project's limit.
+    pub max_concurrency: Option<u32>,
+    /// Attempts per task, instead of the graph's; a task's own wins.
+    pub max_task_attempts: Option<u32>,
+    /// When worktrees are given back.
+    pub teardown: Option<Teardown>,
+}
+
+/// What is kept of a task. A task that nothing happened to has no row: it is
+/// [`TaskRecord::default`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Where it stands.
+    pub state: TaskState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Attempts begun; the next has this number.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Attempts that count against the limit.
+    #[serde(default)]
+    pub spent: u32,
+    /// Transient failures in a row.
+    #[serde(default)]
+    pub transients: u32,
+    /// Not to be started before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// Set by a person instead of the graph's priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// What only some tasks have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<Box<TaskMore>>,
+}
+
+impl Default for TaskRecord {
+    fn default() -> Self {
+        Self {
+            state: TaskState::Defined,
+            since: Timestamp(0),
+            attempts: 0,
+            spent: 0,
+            transients: 0,
+            not_before: None,
+            priority: None,
+            more: None,
+        }
+    }
+}
+
+impl TaskRecord {
+    /// What only some tasks have, made on first use.
+    pub fn more_mut(&mut self) -> &mut TaskMore {
+        self.more.get_or_insert_default()
+    }
+
+    /// The commit to merge or merged, with what was verified about it.
+    pub fn proposal(&self) -> Option<&Proposal> {
+        self.more.as_ref()?.proposal.as_ref()
+    }
+
+    /// How the last failed attempt failed.
+    pub fn failure(&self) -> Option<&TaskFailure> {
+        self.more.as_ref()?.failure.as_ref()
+    }
+
+    /// What it was asked to end for, while it ends.
+    pub fn ending(&self) -> Option<Ending> {
+        self.more.as_ref()?.ending
+    }
+
+    /// Doubts raised by the attempt that counts.
+    pub fn concerns(&self) -> &[Concern] {
+        self.more.as_ref().map_or(&[], |more| &more.concerns)
+    }
+}
+
+/// What only some tasks have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskMore {
+    /// The commit to merge or merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Proposal>,
+    /// Where its pull request is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pr: Option<String>,
+    /// The merge commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merged: Option<CommitId>,
+    /// The last failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<TaskFailure>,
+    /// Doubts raised by the last attempt that ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<Concern>,
+    /// What the agent says it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// What a person wants the next attempt to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The next attempt starts over, without the work so far.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
+    /// The work so far of an attempt that did not succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<CommitId>,
+    /// Why the attempt under way is being ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+    /// What the agent asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
+    /// Who decided what on the pull request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// Who skipped, stopped or cancelled it, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<ByHand>,
+    /// What it cost so far.
+    pub usage: Usage,
+}
+
+/// How an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFailure {
+    /// Which attempt, from 0.
+    pub attempt: u32,
+    /// Why, for the machine.
+    pub class: FailureClass,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// Why an attempt under way is being ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// To be blocked until somebody retries it.
+    Stop,
+    /// To be cancelled.
+    Cancel,
+    /// To be tried again later without using up an attempt: the program is being stopped.
+    Suspend,
+}
+
+/// What an agent asks a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Names the question inside its attempt.
+    pub seq: u64,
+    /// The question.
+    pub text: String,
+    /// Answers to choose from; empty: any text.
+    pub choices: Vec<String>,
+}
+
+/// Something that a person did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByHand {
+    /// Who.
+    pub who: String,
+    /// Why, in their words.
+    pub reason: Option<String>,
+}
+
+/// A person's answer, bound to what it was shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Who.
+    pub who: String,
+    /// When.
+    pub at: Timestamp,
+    /// On which commit.
+    pub commit: CommitId,
+}
+
+/// What is kept of a lane. A lane that nothing happened to has no row: it is
+/// [`LaneRecord::default`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaneRecord {
+    /// Where it stands.
+    pub state: LaneState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Tasks whose pull requests wait to be merged, first first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queue: Vec<TaskIx>,
+    /// What was computed and checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<LaneCheck>,
+    /// Where its pull request is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pr: Option<String>,
+    /// Who approved it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// The merge commit in the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<CommitId>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Failures of its merge in a row that usually pass.
+    #[serde(default)]
+    pub transients: u32,
+    /// The last of several tries is not to begin before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+}
+
+impl Default for LaneRecord {
+    fn default() -> Self {
+        Self {
+            state: LaneState::Pending,
+            since: Timestamp(0),
+            queue: Vec::new(),
+            checked: None,
+            pr: None,
+            decisions: Vec::new(),
+            merged: None,
+            failure: None,
+            transients: 0,
+            not_before: None,
+        }
+    }
+}
+
+/// A lane's merge result that was computed and whose checks passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneCheck {
+    /// The lane's head.
+    pub commit: CommitId,
+    /// The target's head.
+    pub target: CommitId,
+    /// Commits that the target lacks.
+    pub ahead: u32,
+    /// Files changed.
+    pub files: u32,
+    /// Lines added.
+    pub insertions: u32,
+    /// Lines removed.
+    pub deletions: u32,
+    /// The checks that passed.
+    pub checks: Vec<String>,
+}
+
+/// One try at a task, for the history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Whose.
+    pub run: RunId,
+    /// Which task.
+    pub task: TaskIx,
+    /// Which try, from 0.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended, in one word.
+    pub outcome: Option<String>,
+    /// More about the end.
+    pub message: Option<String>,
+    /// The commit that it left.
+    pub commit: Option<CommitId>,
+}
+
+/// Which lane or task of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// A lane.
+    Lane(LaneIx),
+    /// A task.
+    Task(TaskIx),
+}

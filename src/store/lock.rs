@@ -1,0 +1,77 @@
+//! One owner per data directory: a lock that the kernel drops when its holder dies.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::Error;
+use crate::time::Timestamp;
+
+/// Who owns a data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its process.
+    pub pid: u32,
+    /// What it does, as a person would name it: `taskloom run payments`.
+    pub what: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` (pid {}, since {})", self.what, self.pid, self.since.local_minute())
+    }
+}
+
+/// The right to change a data directory, for as long as it lives.
+#[derive(Debug)]
+pub struct OwnerLock {
+    _file: File,
+}
+
+impl OwnerLock {
+    /// Takes the lock, or says who has it.
+    pub fn take(data_dir: &Path, holder: &Holder) -> Result<Self, Error> {
+        let path = data_dir.join("owner.lock");
+        let fail = |source| Error::File { path: path.display().to_string(), source };
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Owned(read(&mut file))),
+            Err(TryLockError::Error(source)) => return Err(fail(source)),
+        }
+        let text = serde_json::to_string(holder).expect("BUG: a holder is plain data");
+        file.set_len(0).and_then(|()| file.rewind()).map_err(fail)?;
+        file.write_all(text.as_bytes()).map_err(fail)?;
+        Ok(Self { _file: file })
+    }
+
+    /// Who holds the lock now, if anybody does.
+    pub fn holder(data_dir: &Path) -> Option<Holder> {
+        let mut file = OpenOptions::new().read(true).open(data_dir.join("owner.lock")).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Some(read(&mut file)),
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
+    }
+}
+
+/// The holder writes its name just after it has the lock: a reader in between sees nobody in
+/// particular.
+fn read(file: &mut File) -> Holder {
+    let mut text = String::new();
+    let parsed = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str(&text).ok());
+    parsed.unwrap_or(Holder { pid: 0, what: "taskloom".to_owned(), since: Timestamp(0) })
+}

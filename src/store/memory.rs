@@ -1,0 +1,121 @@
+//! The model of a store: what the others are compared with, and what simulations run on.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use crate::graph::{LaneIx, TaskIx};
+use crate::ids::{ProjectId, RunId};
+use crate::state::{
+    AttemptRecord, Effect, EffectKey, Entry, LaneRecord, ProjectRecord, RunRecord, TaskRecord,
+};
+use crate::store::{Batch, Counters, Error, Store, StoredRun};
+
+/// Keeps everything in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    projects: BTreeMap<ProjectId, ProjectRecord>,
+    graphs: BTreeMap<String, String>,
+    runs: BTreeMap<RunId, RunRecord>,
+    lanes: BTreeMap<(RunId, LaneIx), LaneRecord>,
+    tasks: BTreeMap<(RunId, TaskIx), TaskRecord>,
+    attempts: BTreeMap<(RunId, TaskIx, u32), AttemptRecord>,
+    journal: Vec<Entry>,
+    effects: BTreeMap<EffectKey, Effect>,
+    notices: BTreeMap<u64, String>,
+}
+
+impl MemoryStore {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().expect("BUG: no code panics while it holds the tables")
+    }
+}
+
+fn of_run<K: Copy + Ord, V: Clone>(table: &BTreeMap<(RunId, K), V>, run: RunId) -> Vec<(K, V)> {
+    let own = table.iter().filter(|((owner, _), _)| *owner == run);
+    own.map(|((_, key), value)| (*key, value.clone())).collect()
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn commit(&self, batch: Batch) -> Result<(), Error> {
+        let mut tables = self.tables();
+        tables.projects.extend(batch.projects.into_iter().map(|p| (p.id.clone(), p)));
+        for (digest, source) in batch.graphs {
+            tables.graphs.entry(digest).or_insert(source);
+        }
+        tables.runs.extend(batch.runs.into_iter().map(|r| (r.id, r)));
+        tables.lanes.extend(batch.lanes.into_iter().map(|(run, ix, lane)| ((run, ix), lane)));
+        tables.tasks.extend(batch.tasks.into_iter().map(|(run, ix, task)| ((run, ix), task)));
+        let attempts = batch.attempts.into_iter().map(|a| ((a.run, a.task, a.attempt), a));
+        tables.attempts.extend(attempts);
+        tables.journal.extend(batch.journal);
+        tables.effects.retain(|key, _| !batch.effects_done.contains(key));
+        tables.effects.extend(batch.effects.into_iter().map(|e| (e.key(), e)));
+        tables.notices.extend(batch.notices);
+        tables.notices.retain(|seq, _| !batch.notices_done.contains(seq));
+        Ok(())
+    }
+
+    async fn counters(&self) -> Result<Counters, Error> {
+        let tables = self.tables();
+        Ok(Counters {
+            run: tables.runs.keys().next_back().map_or(1, |run| run.0 + 1),
+            seq: tables.journal.last().map_or(1, |entry| entry.seq + 1),
+        })
+    }
+
+    async fn projects(&self) -> Result<Vec<ProjectRecord>, Error> {
+        Ok(self.tables().projects.values().cloned().collect())
+    }
+
+    async fn runs(&self, project: Option<&ProjectId>) -> Result<Vec<RunRecord>, Error> {
+        let tables = self.tables();
+        let wanted = tables.runs.values().filter(|r| project.is_none_or(|p| r.project == *p));
+        Ok(wanted.cloned().collect())
+    }
+
+    async fn load(&self, run: RunId) -> Result<Option<StoredRun>, Error> {
+        let tables = self.tables();
+        let Some(found) = tables.runs.get(&run) else {
+            return Ok(None);
+        };
+        let source = tables.graphs.get(&found.graph_digest).cloned();
+        let source = source.ok_or_else(|| Error::Inconsistent {
+            table: "graphs",
+            column: "digest",
+            row: found.graph_digest.clone(),
+            why: "the graph of a run is gone".to_owned(),
+        })?;
+        let effects = tables.effects.values().filter(|e| e.run() == run).cloned().collect();
+        Ok(Some(StoredRun {
+            run: found.clone(),
+            source,
+            lanes: of_run(&tables.lanes, run),
+            tasks: of_run(&tables.tasks, run),
+            effects,
+        }))
+    }
+
+    async fn journal(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Entry>, Error> {
+        let tables = self.tables();
+        let later = tables.journal.iter().filter(|e| e.run == run && e.seq > after);
+        Ok(later.take(limit as usize).cloned().collect())
+    }
+
+    async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, Error> {
+        let tables = self.tables();
+        Ok(tables.attempts.values().filter(|a| a.run == run).cloned().collect())
+    }
+
+    async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
+        let tables = self.tables();
+        Ok(tables.notices.iter().map(|(seq, notice)| (*seq, notice.clone())).collect())
+    }
+}

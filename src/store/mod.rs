@@ -1,0 +1,172 @@
+//! Where everything is kept: state, journal and intents change together in one transaction or not
+//! at all.
+//!
+//! The engine's owner gathers what all events of one turn of its loop changed into a [`Batch`] and
+//! commits it once: the commit in flight is the window in which the next batch grows. A store must
+//! not interpret what it keeps.
+
+mod lock;
+mod memory;
+mod rows;
+mod sql;
+mod sqlite;
+
+use async_trait::async_trait;
+
+pub use lock::{Holder, OwnerLock};
+pub use memory::MemoryStore;
+pub use sqlite::{Access, SqliteStore};
+
+use crate::graph::{LaneIx, TaskIx};
+use crate::ids::{ProjectId, RunId};
+use crate::state::{
+    AttemptRecord, Effect, EffectKey, Entry, LaneRecord, ProjectRecord, RunRecord, TaskRecord,
+};
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process owns the store.
+    #[error("the data directory is in use by {0}")]
+    Owned(Holder),
+    /// The store was written by a newer Taskloom.
+    #[error("the store at {path} was written by a newer version of Taskloom")]
+    Newer {
+        /// Where it is.
+        path: String,
+    },
+    /// There is no store yet.
+    #[error("there is no store at {path} yet")]
+    Missing {
+        /// Where it would be.
+        path: String,
+    },
+    /// The SQLite library is too old to be trusted with a write-ahead log.
+    #[error("SQLite {found} is older than {needed}, whose fix the write-ahead log needs")]
+    Library {
+        /// The version linked.
+        found: String,
+        /// The oldest version accepted.
+        needed: &'static str,
+    },
+    /// A row that cannot be what was written.
+    #[error("row {row} of table `{table}` is damaged in `{column}`: {why}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's key.
+        row: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// A file could not be opened, locked or made.
+    #[error("cannot use {path}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What one turn of the engine's loop changed.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Projects, new or changed.
+    pub projects: Vec<ProjectRecord>,
+    /// Sources of graphs by digest.
+    pub graphs: Vec<(String, String)>,
+    /// Runs, new or changed.
+    pub runs: Vec<RunRecord>,
+    /// Lanes that changed.
+    pub lanes: Vec<(RunId, LaneIx, LaneRecord)>,
+    /// Tasks that changed.
+    pub tasks: Vec<(RunId, TaskIx, TaskRecord)>,
+    /// Attempts, begun or ended.
+    pub attempts: Vec<AttemptRecord>,
+    /// New lines of the journal.
+    pub journal: Vec<Entry>,
+    /// Things to be done.
+    pub effects: Vec<Effect>,
+    /// Things that are done.
+    pub effects_done: Vec<EffectKey>,
+    /// Notices to be delivered: the journal's line that each is about, and its content.
+    pub notices: Vec<(u64, String)>,
+    /// Notices that were delivered.
+    pub notices_done: Vec<u64>,
+}
+
+impl Batch {
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        self.projects.is_empty()
+            && self.graphs.is_empty()
+            && self.runs.is_empty()
+            && self.lanes.is_empty()
+            && self.tasks.is_empty()
+            && self.attempts.is_empty()
+            && self.journal.is_empty()
+            && self.effects.is_empty()
+            && self.effects_done.is_empty()
+            && self.notices.is_empty()
+            && self.notices_done.is_empty()
+    }
+}
+
+/// One run with everything that changed in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRun {
+    /// The run.
+    pub run: RunRecord,
+    /// The source of its graph.
+    pub source: String,
+    /// Lanes that something happened to.
+    pub lanes: Vec<(LaneIx, LaneRecord)>,
+    /// Tasks that something happened to.
+    pub tasks: Vec<(TaskIx, TaskRecord)>,
+    /// What is to be done for it.
+    pub effects: Vec<Effect>,
+}
+
+/// The numbers that are given out next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// The next run.
+    pub run: i64,
+    /// The next line of the journal.
+    pub seq: u64,
+}
+
+/// Where everything is kept.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Keeps the batch, all of it or nothing. When it returns `Ok`, a power cut does not lose it.
+    async fn commit(&self, batch: Batch) -> Result<(), Error>;
+
+    /// The numbers that are given out next.
+    async fn counters(&self) -> Result<Counters, Error>;
+
+    /// All projects, by name.
+    async fn projects(&self) -> Result<Vec<ProjectRecord>, Error>;
+
+    /// All runs of a project, or of all, oldest first.
+    async fn runs(&self, project: Option<&ProjectId>) -> Result<Vec<RunRecord>, Error>;
+
+    /// One run with everything that changed in it.
+    async fn load(&self, run: RunId) -> Result<Option<StoredRun>, Error>;
+
+    /// The journal of a run after line `after`, oldest first, at most `limit` lines.
+    async fn journal(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Entry>, Error>;
+
+    /// The attempts of a run, by task and number.
+    async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, Error>;
+
+    /// Notices that are still to be delivered, oldest first.
+    async fn notices(&self) -> Result<Vec<(u64, String)>, Error>;
+}

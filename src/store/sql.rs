@@ -1,0 +1,116 @@
+//! Every statement, by name. What reads is portable between the engines; what writes takes all
+//! rows of a table as one JSON parameter, because a statement a row costs ten times as much.
+
+pub(crate) const PUT_PROJECTS: &str = "
+    INSERT INTO projects (id, record)
+    SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true
+    ON CONFLICT (id) DO UPDATE SET record = excluded.record";
+
+pub(crate) const PUT_GRAPHS: &str = "
+    INSERT INTO graphs (digest, source)
+    SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true
+    ON CONFLICT (digest) DO NOTHING";
+
+pub(crate) const PUT_RUNS: &str = "
+    INSERT INTO runs (id, project, graph, number, record)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+    FROM json_each($1) WHERE true
+    ON CONFLICT (id) DO UPDATE SET record = excluded.record";
+
+pub(crate) const PUT_LANES: &str = "
+    INSERT INTO lanes (run, ix, state, record)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
+    ON CONFLICT (run, ix) DO UPDATE SET state = excluded.state, record = excluded.record";
+
+pub(crate) const PUT_TASKS: &str = "
+    INSERT INTO tasks (run, ix, state, record)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
+    ON CONFLICT (run, ix) DO UPDATE SET state = excluded.state, record = excluded.record";
+
+pub(crate) const PUT_ATTEMPTS: &str = "
+    INSERT INTO attempts (run, task, attempt, record)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
+    ON CONFLICT (run, task, attempt) DO UPDATE SET record = excluded.record";
+
+pub(crate) const PUT_JOURNAL: &str = "
+    INSERT INTO journal (seq, at_ms, run, lane, task, attempt, kind, what, detail)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+           value ->> 6, value -> 7, value ->> 8
+    FROM json_each($1) WHERE true";
+
+pub(crate) const PUT_EFFECTS: &str = "
+    INSERT INTO effects (key, run, effect)
+    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1) WHERE true
+    ON CONFLICT (key) DO UPDATE SET effect = excluded.effect";
+
+pub(crate) const DROP_EFFECTS: &str = "
+    DELETE FROM effects WHERE key IN (SELECT value FROM json_each($1))";
+
+pub(crate) const PUT_NOTICES: &str = "
+    INSERT INTO notices (seq, notice)
+    SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true";
+
+pub(crate) const DROP_NOTICES: &str = "
+    DELETE FROM notices WHERE seq IN (SELECT value FROM json_each($1))";
+
+pub(crate) const COUNTERS: &str = "
+    SELECT (SELECT coalesce(max(id), 0) + 1 FROM runs),
+           (SELECT coalesce(max(seq), 0) + 1 FROM journal)";
+
+pub(crate) const PROJECTS: &str = "SELECT id, record FROM projects ORDER BY id";
+
+pub(crate) const RUNS: &str = "
+    SELECT id, record FROM runs WHERE $1 IS NULL OR project = $1 ORDER BY id";
+
+pub(crate) const RUN: &str = "SELECT id, record FROM runs WHERE id = $1";
+
+pub(crate) const GRAPH: &str = "SELECT source FROM graphs WHERE digest = $1";
+
+pub(crate) const LANES: &str = "SELECT ix, record FROM lanes WHERE run = $1 ORDER BY ix";
+
+pub(crate) const TASKS: &str = "SELECT ix, record FROM tasks WHERE run = $1 ORDER BY ix";
+
+pub(crate) const EFFECTS: &str = "SELECT key, effect FROM effects WHERE run = $1 ORDER BY key";
+
+pub(crate) const ATTEMPTS: &str = "
+    SELECT task, record FROM attempts WHERE run = $1 ORDER BY task, attempt";
+
+pub(crate) const JOURNAL: &str = "
+    SELECT seq, at_ms, lane, task, attempt, what, detail
+    FROM journal WHERE run = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+
+pub(crate) const NOTICES: &str = "SELECT seq, notice FROM notices ORDER BY seq";
+
+/// The newest migration that was applied.
+pub(crate) const SCHEMA_VERSION: &str = "SELECT max(version) FROM _sqlx_migrations";
+
+pub(crate) const SQLITE_VERSION: &str = "SELECT sqlite_version()";
+
+/// All statements that a store of the current schema must be able to prepare.
+#[cfg(test)]
+pub(crate) const ALL: &[&str] = &[
+    PUT_PROJECTS,
+    PUT_GRAPHS,
+    PUT_RUNS,
+    PUT_LANES,
+    PUT_TASKS,
+    PUT_ATTEMPTS,
+    PUT_JOURNAL,
+    PUT_EFFECTS,
+    DROP_EFFECTS,
+    PUT_NOTICES,
+    DROP_NOTICES,
+    COUNTERS,
+    PROJECTS,
+    RUNS,
+    RUN,
+    GRAPH,
+    LANES,
+    TASKS,
+    EFFECTS,
+    ATTEMPTS,
+    JOURNAL,
+    NOTICES,
+    SCHEMA_VERSION,
+    SQLITE_VERSION,
+];
