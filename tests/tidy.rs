@@ -199,7 +199,7 @@ fn outside_names_stay_behind_their_fences() {
     for source in sources("src") {
         for (name, homes) in FENCES {
             let home = homes.iter().any(|h| source.path.starts_with(h));
-            if !home && source.code.contains(name) {
+            if !home && says(&source.code, name) {
                 writeln!(problems, "{}: `{name}` belongs in {homes:?}", source.path).unwrap();
             }
         }
@@ -210,6 +210,12 @@ fn outside_names_stay_behind_their_fences() {
         }
     }
     verdict(&problems);
+}
+
+/// Whether `code` says `name`, and not only as the end of a longer word.
+fn says(code: &str, name: &str) -> bool {
+    let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
+    code.match_indices(name).any(|(at, _)| at == 0 || !word(code.as_bytes()[at - 1]))
 }
 
 #[test]
