@@ -4,6 +4,8 @@ pub mod entropy;
 pub mod failure;
 pub mod graph;
 pub mod ids;
+pub mod notify;
+pub mod scheduler;
 pub mod state;
 pub mod store;
 pub mod time;

@@ -49,7 +49,7 @@ fn task_record() -> TaskRecord {
 }
 
 fn entry(seq: u64, what: What, subject: Subject) -> Entry {
-    let detail = (seq % 2 == 0).then(|| "it's \"quoted\"\n".into());
+    let detail = seq.is_multiple_of(2).then(|| "it's \"quoted\"\n".into());
     Entry { seq, at: Timestamp(11), run: RunId(1), subject, attempt: Some(0), what, detail }
 }
 

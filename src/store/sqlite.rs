@@ -101,11 +101,11 @@ async fn migrate(
     path: &Path,
 ) -> Result<(), Error> {
     let at = || path.display().to_string();
-    let newer = |error: MigrateError| match error {
-        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-            Error::Newer { path: at() }
+    let newer = |error: MigrateError| {
+        if matches!(error, MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) {
+            return Error::Newer { path: at() };
         }
-        other => Error::Database(Box::new(other)),
+        Error::Database(Box::new(error))
     };
     match access {
         Access::Own => MIGRATIONS.run(&mut *connection).await.map_err(newer),

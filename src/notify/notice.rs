@@ -1,0 +1,77 @@
+//! What a person may want to know, as data: never how it looks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{LaneId, RunName, TaskId};
+use crate::time::Timestamp;
+
+/// Something that a person may want to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The journal's line that it is about: a number that is never used twice.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: NoticeKind,
+    /// In which run.
+    pub run: RunName,
+    /// On which task, if on one.
+    pub task: Option<TaskId>,
+    /// On which lane, if on one.
+    pub lane: Option<LaneId>,
+    /// One sentence.
+    pub title: String,
+    /// More: the first useful lines of a message, what is blocked.
+    pub lines: Vec<String>,
+    /// What the person may do about it, most likely first.
+    pub asks: Vec<Ask>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// A task failed for good.
+    TaskFailed,
+    /// An agent asks a question.
+    Question,
+    /// A pull request waits for approval.
+    Approval,
+    /// A lane was merged, and perhaps delivered to the user's repository.
+    LaneMerged,
+    /// A lane cannot be merged.
+    LaneFailed,
+    /// The run came to rest.
+    RunSettled,
+    /// The daemon came back after a stop or a crash.
+    Restarted,
+}
+
+impl NoticeKind {
+    /// Whether it waits for a person.
+    pub fn needs_person(self) -> bool {
+        match self {
+            Self::TaskFailed | Self::Question | Self::Approval | Self::LaneFailed => true,
+            Self::LaneMerged | Self::RunSettled | Self::Restarted => false,
+        }
+    }
+}
+
+/// What a person may do about a notice; every surface has its own way to offer it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// Try again.
+    Retry,
+    /// Pass over.
+    Skip,
+    /// Look at the logs.
+    Logs,
+    /// Let it through.
+    Approve,
+    /// Do not let it through.
+    Reject,
+    /// Answer a question, with choices if there are any.
+    Answer(Vec<String>),
+}

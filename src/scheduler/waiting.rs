@@ -1,0 +1,201 @@
+//! Why a task does not run: one stated reason each, the first that applies.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::ids::{LaneId, TaskId};
+use crate::state::{LaneState, ParkReason};
+use crate::time::Timestamp;
+
+/// How many names a sentence holds before it counts the rest.
+const NAMES_SHOWN: usize = 3;
+
+/// Why a task does not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum WaitingOn {
+    /// Dependencies that have not ended well, with where they stand.
+    Dependencies {
+        /// Which, and where each stands.
+        tasks: Vec<(TaskId, &'static str)>,
+    },
+    /// A lane upstream that must be merged first.
+    UpstreamLane {
+        /// Which.
+        lane: LaneId,
+        /// Where it stands.
+        state: &'static str,
+        /// What holds it up, if that is known.
+        because: Option<String>,
+    },
+    /// The lane that this task's lane is nested in has no integration branch yet.
+    AncestorLane {
+        /// Which.
+        lane: LaneId,
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// The task's own lane is not taking tasks.
+    OwnLane {
+        /// Which.
+        lane: LaneId,
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// As many tasks of the lane run as may.
+    LaneFull {
+        /// Which.
+        lane: LaneId,
+        /// How many.
+        running: u32,
+    },
+    /// As many tasks of the run run as may.
+    RunFull {
+        /// How many.
+        running: u32,
+    },
+    /// As many agents run as may.
+    SlotsFull {
+        /// How many.
+        running: u32,
+    },
+    /// It is its turn, among others, in the next round.
+    Turn,
+    /// A failure that usually passes; it is tried again.
+    Backoff {
+        /// When.
+        until: Timestamp,
+    },
+    /// The agent's limits.
+    Parked {
+        /// Until when, if that is known.
+        until: Option<Timestamp>,
+        /// Why.
+        why: ParkReason,
+    },
+    /// A task upstream failed, or was cancelled.
+    Upstream {
+        /// Which.
+        task: TaskId,
+    },
+    /// An operator stopped it.
+    Stopped,
+    /// It failed for good.
+    Failed,
+    /// Somebody paused the run.
+    RunPaused,
+    /// Nothing new is started: the engine drains.
+    Draining,
+    /// No process drives this run now.
+    NotAttached,
+    /// The run stopped because of an internal error.
+    Fatal,
+    /// A lane failed, and the graph says that no new lane starts then.
+    FailFast,
+    /// A person must approve its pull request.
+    Approval,
+    /// A person must answer the agent.
+    Answer,
+    /// Other pull requests of the lane merge first.
+    MergeQueue {
+        /// How many are before it.
+        ahead: usize,
+    },
+    /// Something it builds on was reworked; a person decides.
+    Stale,
+}
+
+impl WaitingOn {
+    /// Whether only a person can end the wait.
+    pub fn needs_person(&self) -> bool {
+        match self {
+            Self::Stopped
+            | Self::Failed
+            | Self::Upstream { .. }
+            | Self::RunPaused
+            | Self::Fatal
+            | Self::Approval
+            | Self::Answer
+            | Self::NotAttached
+            | Self::FailFast
+            | Self::Stale => true,
+            Self::UpstreamLane { state, .. } => *state == LaneState::AwaitingApproval.word(),
+            Self::Dependencies { .. }
+            | Self::AncestorLane { .. }
+            | Self::OwnLane { .. }
+            | Self::LaneFull { .. }
+            | Self::RunFull { .. }
+            | Self::SlotsFull { .. }
+            | Self::Turn
+            | Self::Backoff { .. }
+            | Self::Parked { .. }
+            | Self::Draining
+            | Self::MergeQueue { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for WaitingOn {
+    // tidy: flat match
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dependencies { tasks } => dependencies(f, tasks),
+            Self::UpstreamLane { lane, state, because } => {
+                write!(f, "waits for lane `{lane}` to be merged (it is {state}")?;
+                because.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))?;
+                f.write_str(")")
+            }
+            Self::AncestorLane { lane, state } => {
+                write!(f, "waits for the parent lane `{lane}` to begin (it is {state})")
+            }
+            Self::OwnLane { lane, state } => {
+                write!(f, "its lane `{lane}` takes no tasks now (it is {state})")
+            }
+            Self::LaneFull { lane, running } => {
+                write!(f, "its lane `{lane}` already runs {running} at once, which is its limit")
+            }
+            Self::RunFull { running } => {
+                write!(f, "the run already runs {running} at once, which is its limit")
+            }
+            Self::SlotsFull { running } => write!(f, "all {running} agent slots are taken"),
+            Self::Turn => f.write_str("starts in the next round"),
+            Self::Backoff { until } => {
+                write!(f, "is tried again at {} after outside trouble", until.local_clock())
+            }
+            Self::Parked { until: Some(until), why } => {
+                write!(f, "is parked until {} ({})", until.local_clock(), why.word())
+            }
+            Self::Parked { until: None, why } => write!(f, "is parked ({})", why.word()),
+            Self::Upstream { task } => write!(f, "is blocked by `{task}`, which did not succeed"),
+            Self::Stopped => f.write_str("was stopped by an operator"),
+            Self::Failed => f.write_str("failed and has no attempts left"),
+            Self::RunPaused => f.write_str("the run is paused"),
+            Self::Draining => f.write_str("nothing new is started: the engine is draining"),
+            Self::NotAttached => f.write_str("no process drives this run now"),
+            Self::Fatal => f.write_str("the run stopped because of an internal error"),
+            Self::FailFast => {
+                f.write_str("another lane failed, and the graph starts no new lane after that")
+            }
+            Self::Approval => f.write_str("waits for a person to approve its pull request"),
+            Self::Answer => f.write_str("waits for a person to answer the agent"),
+            Self::MergeQueue { ahead: 0 } => f.write_str("is next to be merged"),
+            Self::MergeQueue { ahead } => write!(f, "waits for {ahead} merges before its own"),
+            Self::Stale => {
+                f.write_str("builds on something that was reworked and waits for a decision")
+            }
+        }
+    }
+}
+
+fn dependencies(f: &mut fmt::Formatter<'_>, tasks: &[(TaskId, &'static str)]) -> fmt::Result {
+    f.write_str("waits for ")?;
+    for (at, (task, state)) in tasks.iter().take(NAMES_SHOWN).enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        write!(f, "{comma}`{task}` ({state})")?;
+    }
+    match tasks.len().saturating_sub(NAMES_SHOWN) {
+        0 => Ok(()),
+        rest => write!(f, " and {rest} more"),
+    }
+}
