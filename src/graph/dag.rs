@@ -2,7 +2,7 @@
 //! acyclic; every query afterwards is a look-up or one walk, never a recursion.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,12 +35,43 @@ impl LaneIx {
 
 /// Lists of lists in two allocations: row `i` is `items[starts[i]..starts[i + 1]]`.
 #[derive(Debug, Clone, PartialEq)]
-struct Rows<T> {
+pub(crate) struct Rows<T> {
     starts: Vec<u32>,
     items: Vec<T>,
 }
 
 impl<T: Copy> Rows<T> {
+    pub(crate) fn new() -> Self {
+        Self { starts: vec![0], items: Vec::new() }
+    }
+
+    /// Adds to the row that is not finished yet.
+    pub(crate) fn push(&mut self, item: T) {
+        self.items.push(item);
+    }
+
+    pub(crate) fn end_row(&mut self) {
+        self.starts.push(self.items.len() as u32);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    pub(crate) fn row(&self, row: usize) -> &[T] {
+        &self.items[self.start(row)..self.start(row + 1)]
+    }
+
+    /// Where a row begins among all items.
+    pub(crate) fn start(&self, row: usize) -> usize {
+        self.starts[row] as usize
+    }
+
+    /// Every item with its row, row by row.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (usize, T)> + Clone {
+        (0..self.len()).flat_map(|row| self.row(row).iter().map(move |item| (row, *item)))
+    }
+
     fn build(rows: usize, pairs: impl Iterator<Item = (usize, T)> + Clone, filler: T) -> Self {
         let mut starts = vec![0u32; rows + 1];
         for (row, _) in pairs.clone() {
@@ -57,10 +88,6 @@ impl<T: Copy> Rows<T> {
         }
         Self { starts, items }
     }
-
-    fn row(&self, row: usize) -> &[T] {
-        &self.items[self.starts[row] as usize..self.starts[row + 1] as usize]
-    }
 }
 
 /// A validated graph: tasks, lanes and who waits for whom.
@@ -70,8 +97,10 @@ pub struct Graph {
     settings: Settings,
     tasks: Vec<Task>,
     lanes: Vec<Lane>,
-    task_index: HashMap<TaskId, TaskIx>,
-    lane_index: HashMap<LaneId, LaneIx>,
+    /// Tasks by id.
+    tasks_by_id: Vec<TaskIx>,
+    /// Lanes by id.
+    lanes_by_id: Vec<LaneIx>,
     parents: Rows<TaskIx>,
     children: Rows<TaskIx>,
     order: Vec<TaskIx>,
@@ -83,51 +112,45 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Puts proven parts together. `parents[i]` lists the dependencies of task `i` without
+    /// Puts proven parts together. `parents` lists the dependencies of each task without
     /// repetition, in the order of the file. `None` if there is a cycle.
     pub(crate) fn assemble(
         name: GraphName,
         settings: Settings,
         tasks: Vec<Task>,
         lanes: Vec<Lane>,
-        parents: &[Vec<TaskIx>],
+        parents: Rows<TaskIx>,
     ) -> Option<Self> {
-        let edges = || {
-            parents.iter().enumerate().flat_map(|(child, ps)| ps.iter().map(move |p| (child, *p)))
-        };
-        let parent_rows = Rows::build(tasks.len(), edges(), TaskIx(0));
-        let downward = edges().map(|(child, p)| (p.at(), TaskIx(child as u32)));
-        let children = Rows::build(tasks.len(), downward.clone(), TaskIx(0));
-        let order = topological(&tasks, &parent_rows, &children)?;
-        let mut rank = vec![0; tasks.len()];
-        for (at, task) in order.iter().enumerate() {
-            rank[task.at()] = at as u32;
-        }
+        let downward = parents.pairs().map(|(child, parent)| (parent.at(), TaskIx(child as u32)));
+        let children = Rows::build(tasks.len(), downward, TaskIx(0));
+        let mut tasks_by_id: Vec<TaskIx> = (0..tasks.len() as u32).map(TaskIx).collect();
+        tasks_by_id.sort_by_key(|task| &tasks[task.at()].id);
+        let mut lanes_by_id: Vec<LaneIx> = (0..lanes.len() as u32).map(LaneIx).collect();
+        lanes_by_id.sort_by_key(|lane| &lanes[lane.at()].id);
+        let order = topological(&tasks_by_id, &parents, &children)?;
         let in_lane = order.iter().map(|t| (tasks[t.at()].lane.at(), *t));
-        let lane_tasks = Rows::build(lanes.len(), in_lane.clone(), TaskIx(0));
         let nested = lanes
             .iter()
             .enumerate()
             .filter_map(|(at, lane)| Some((lane.parent?.at(), LaneIx(at as u32))));
-        let lane_children = Rows::build(lanes.len(), nested.clone(), LaneIx(0));
-        let gates = upstream_pairs(&tasks, parents);
+        let gates = upstream_pairs(&tasks, &parents);
         let by_task = gates.iter().map(|(t, l)| (t.at(), *l));
         let by_lane = gates.iter().map(|(t, l)| (l.at(), *t));
         Some(Self {
-            task_index: tasks.iter().zip(0..).map(|(t, i)| (t.id.clone(), TaskIx(i))).collect(),
-            lane_index: lanes.iter().zip(0..).map(|(l, i)| (l.id.clone(), LaneIx(i))).collect(),
-            upstream_lanes: Rows::build(tasks.len(), by_task.clone(), LaneIx(0)),
-            gated_tasks: Rows::build(lanes.len(), by_lane.clone(), TaskIx(0)),
+            rank: ranks(&order),
+            lane_tasks: Rows::build(lanes.len(), in_lane, TaskIx(0)),
+            lane_children: Rows::build(lanes.len(), nested, LaneIx(0)),
+            upstream_lanes: Rows::build(tasks.len(), by_task, LaneIx(0)),
+            gated_tasks: Rows::build(lanes.len(), by_lane, TaskIx(0)),
             name,
             settings,
             tasks,
             lanes,
-            parents: parent_rows,
+            tasks_by_id,
+            lanes_by_id,
+            parents,
             children,
             order,
-            rank,
-            lane_tasks,
-            lane_children,
         })
     }
 
@@ -168,12 +191,14 @@ impl Graph {
 
     /// The task of this name, if there is one.
     pub fn lookup_task(&self, id: &TaskId) -> Option<TaskIx> {
-        self.task_index.get(id).copied()
+        let found = self.tasks_by_id.binary_search_by_key(&id, |task| &self.task(*task).id);
+        found.ok().map(|at| self.tasks_by_id[at])
     }
 
     /// The lane of this name, if there is one.
     pub fn lookup_lane(&self, id: &LaneId) -> Option<LaneIx> {
-        self.lane_index.get(id).copied()
+        let found = self.lanes_by_id.binary_search_by_key(&id, |lane| &self.lane(*lane).id);
+        found.ok().map(|at| self.lanes_by_id[at])
     }
 
     /// Topological order: Kahn's algorithm, ties by id. The order everywhere.
@@ -287,33 +312,43 @@ impl Graph {
     }
 }
 
+/// Where each task stands in a list of all.
+fn ranks(order: &[TaskIx]) -> Vec<u32> {
+    let mut ranks = vec![0; order.len()];
+    for (rank, task) in (0..).zip(order) {
+        ranks[task.at()] = rank;
+    }
+    ranks
+}
+
+/// Kahn's algorithm. The heap holds places in the list by id, so that ties are broken without
+/// comparing text.
 fn topological(
-    tasks: &[Task],
+    by_id: &[TaskIx],
     parents: &Rows<TaskIx>,
     children: &Rows<TaskIx>,
 ) -> Option<Vec<TaskIx>> {
-    let mut missing: Vec<usize> = (0..tasks.len()).map(|t| parents.row(t).len()).collect();
-    let key = |t: TaskIx| Reverse((&tasks[t.at()].id, t));
-    let mut ready: BinaryHeap<_> =
-        (0..tasks.len()).filter(|t| missing[*t] == 0).map(|t| key(TaskIx(t as u32))).collect();
-    let mut order = Vec::with_capacity(tasks.len());
-    while let Some(Reverse((_, task))) = ready.pop() {
+    let place = ranks(by_id);
+    let mut missing: Vec<usize> = (0..by_id.len()).map(|task| parents.row(task).len()).collect();
+    let free = |task: &usize| missing[*task] == 0;
+    let mut ready: BinaryHeap<Reverse<u32>> =
+        (0..by_id.len()).filter(free).map(|task| Reverse(place[task])).collect();
+    let mut order = Vec::with_capacity(by_id.len());
+    while let Some(Reverse(first)) = ready.pop() {
+        let task = by_id[first as usize];
         order.push(task);
         for child in children.row(task.at()) {
             missing[child.at()] -= 1;
             if missing[child.at()] == 0 {
-                ready.push(key(*child));
+                ready.push(Reverse(place[child.at()]));
             }
         }
     }
-    (order.len() == tasks.len()).then_some(order)
+    (order.len() == by_id.len()).then_some(order)
 }
 
-fn upstream_pairs(tasks: &[Task], parents: &[Vec<TaskIx>]) -> BTreeSet<(TaskIx, LaneIx)> {
-    let pairs = parents.iter().enumerate().flat_map(|(child, ps)| {
-        let own = tasks[child].lane;
-        let lanes = ps.iter().map(|p| tasks[p.at()].lane);
-        lanes.filter(move |l| *l != own).map(move |l| (TaskIx(child as u32), l))
-    });
-    pairs.collect()
+fn upstream_pairs(tasks: &[Task], parents: &Rows<TaskIx>) -> BTreeSet<(TaskIx, LaneIx)> {
+    let lanes = parents.pairs().map(|(child, parent)| (child, tasks[parent.at()].lane));
+    let foreign = lanes.filter(|(child, lane)| *lane != tasks[*child].lane);
+    foreign.map(|(child, lane)| (TaskIx(child as u32), lane)).collect()
 }

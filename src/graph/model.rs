@@ -9,12 +9,57 @@ use serde::{Deserialize, Serialize};
 use crate::graph::dag::{LaneIx, TaskIx};
 use crate::ids::{LaneId, ProfileName, TaskId};
 
+/// Gives an enumeration the words that files use for it: one list for reading, writing and hints.
+macro_rules! words {
+    ($Enum:ident { $($Variant:ident = $word:literal),+ $(,)? }) => {
+        impl $Enum {
+            /// All of them, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$Variant),+];
+
+            /// The word of the YAML.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$Variant => $word,)+
+                }
+            }
+        }
+    };
+}
+
+words!(Teardown { Always = "always", Never = "never", OnSuccess = "on_success" });
+words!(Role {
+    Generic = "generic",
+    SpecWriter = "spec_writer",
+    TestWriter = "test_writer",
+    TestReviewer = "test_reviewer",
+    Implementer = "implementer",
+});
+words!(Framework {
+    ClaudeCode = "claude_code",
+    Codex = "codex",
+    Gemini = "gemini",
+    Opencode = "opencode",
+    Acp = "acp",
+    Shell = "shell",
+});
+words!(AdrVerbosity {
+    None = "none",
+    Standard = "standard",
+    Detailed = "detailed",
+    Educational = "educational",
+});
+words!(SandboxKind { None = "none", Bwrap = "bwrap", Oci = "oci" });
+words!(TokenTier { ReadOnly = "read_only", Standard = "standard", Elevated = "elevated" });
+words!(OciRuntime { Docker = "docker", Podman = "podman" });
+words!(OnFailure { Block = "block", Continue = "continue" });
+words!(PrPolicy { Auto = "auto", Never = "never" });
+
 /// What applies to the whole graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Default model of every agent; a task's own wins.
     pub model: Option<String>,
-    /// Default agent profile.
+    /// Default agent profile; tasks that it holds for have it already.
     pub agent: Option<ProfileName>,
     /// Programs that must be on PATH at the start.
     pub tools: Vec<String>,
@@ -206,7 +251,8 @@ pub struct Input {
 /// Who does the work. `None` fields are decided by profile and configuration.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AgentSpec {
-    /// A profile of the configuration.
+    /// A profile of the configuration: the task's own, else the graph's default unless the agent
+    /// says by itself how it is spoken to.
     pub profile: Option<ProfileName>,
     /// How the agent is spoken to.
     pub framework: Option<Framework>,
@@ -220,6 +266,14 @@ pub struct AgentSpec {
     pub command: Option<String>,
     /// What it can reach, inherited from graph, lane and task, field by field.
     pub isolation: Isolation,
+}
+
+impl AgentSpec {
+    /// The same agent inside the walls of `outer`.
+    #[must_use]
+    pub(crate) fn within(self, outer: &Isolation) -> AgentSpec {
+        AgentSpec { isolation: self.isolation.over(outer), ..self }
+    }
 }
 
 /// How an agent is spoken to.
@@ -238,20 +292,6 @@ pub enum Framework {
     Acp,
     /// Any program.
     Shell,
-}
-
-impl Framework {
-    /// The word of the YAML.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::ClaudeCode => "claude_code",
-            Self::Codex => "codex",
-            Self::Gemini => "gemini",
-            Self::Opencode => "opencode",
-            Self::Acp => "acp",
-            Self::Shell => "shell",
-        }
-    }
 }
 
 /// How much of an architecture decision record is asked for.
