@@ -5,6 +5,7 @@ pub mod failure;
 pub mod graph;
 pub mod ids;
 pub mod notify;
+pub mod render;
 pub mod scheduler;
 pub mod state;
 pub mod store;
