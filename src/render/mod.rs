@@ -1,13 +1,14 @@
 //! What people see, as pure functions: values in, text or bytes out.
 //!
-//! A [`Dag`] is a neutral picture of a graph, with or without a run behind it; [`text`] is its
-//! dress for a terminal. Nothing here waits, reads a clock or does
+//! A [`Dag`] is a neutral picture of a graph, with or without a run behind it; [`text`],
+//! [`svg()`] and [`png`] are its dresses. Nothing here waits, reads a clock or does
 //! I/O, and equal input gives equal output.
 
 pub mod progress;
 pub mod table;
 pub mod words;
 
+mod picture;
 mod text;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 use crate::graph::{Graph, LaneIx, TaskIx};
 use crate::state::{BlockedOn, LaneState, TaskState};
 
+pub use picture::{Error, Theme, png, svg};
 pub use text::text;
 
 /// How something stands, as far as a picture tells it apart. In the order of a task's life, which
