@@ -1,13 +1,15 @@
 //! What people see, as pure functions: values in, text or bytes out.
 //!
-//! A [`Dag`] is a neutral picture of a graph, with or without a run behind it; [`text`],
-//! [`svg()`] and [`png`] are its dresses. Nothing here waits, reads a clock or does
+//! A [`Dag`] is a neutral picture of a graph, with or without a run behind it; [`text`], [`dot`],
+//! [`mermaid`], [`svg()`] and [`png`] are its five dresses. Nothing here waits, reads a clock or does
 //! I/O, and equal input gives equal output.
 
 pub mod progress;
 pub mod table;
 pub mod words;
 
+mod dot;
+mod mermaid;
 mod picture;
 mod text;
 
@@ -16,6 +18,8 @@ use std::collections::BTreeSet;
 use crate::graph::{Graph, LaneIx, TaskIx};
 use crate::state::{BlockedOn, LaneState, TaskState};
 
+pub use dot::dot;
+pub use mermaid::mermaid;
 pub use picture::{Error, Theme, png, svg};
 pub use text::text;
 
