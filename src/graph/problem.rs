@@ -99,6 +99,11 @@ impl Problems {
         }
     }
 
+    /// Whether another one would not be kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() > PROBLEMS_KEPT_MAX
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

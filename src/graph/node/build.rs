@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use granit_parser::{ErrorKind, Event, ScalarStyle, ScanError, Span, Tag};
 
 use crate::graph::node::source::{place, syntax};
-use crate::graph::node::{Body, FILE_BYTES_MAX, NESTING_MAX, Node, Shape, Tree, Value};
+use crate::graph::node::{Body, FILE_BYTES_MAX, NESTING_MAX, Shape, Tree, Value};
 use crate::graph::problem::{Place, Problem, Problems, Step, path, shown};
 
 /// A collection that is still open: its children so far are `open[first..]` of the builder.
@@ -89,10 +89,8 @@ impl<'s, 'p> Builder<'s, 'p> {
         if self.documents > 1 {
             let place = Place { line: place(&span.start).line, column: 1 };
             let message = "a second document begins here; a file holds one graph";
-            self.problems
-                .push(Problem::new(place, String::new(), message).hint(
-                    "delete the `---`, or put the second graph into its own file".to_owned(),
-                ));
+            let hint = "delete the `---`, or put the second graph into its own file".to_owned();
+            self.problems.push(Problem::new(place, String::new(), message).hint(hint));
         }
     }
 
@@ -100,7 +98,7 @@ impl<'s, 'p> Builder<'s, 'p> {
         let tag = event.tag().map(Tag::original).unwrap_or_default();
         let message = format!("the tag `{}` has no meaning here", shown(&tag));
         let at = span.tag_start.as_ref().unwrap_or(&span.start);
-        let hint = "delete it; quote a value to make it a text".to_owned();
+        let hint = "delete it; quote a value to make it text".to_owned();
         self.problems.push(Problem::new(place(at), self.path(), message).hint(hint));
     }
 
@@ -190,22 +188,28 @@ impl<'s, 'p> Builder<'s, 'p> {
     fn check_keys(&mut self, first: usize) {
         let mut keys: Vec<u32> = self.open[first..].iter().step_by(2).copied().collect();
         keys.sort_by_key(|at| (self.tree.text(*at), *at));
-        let mut wrong = Vec::new();
+        let mut wrong: Vec<(u32, Option<u32>)> = Vec::new();
         for same in keys.chunk_by(|a, b| self.tree.text(*a) == self.tree.text(*b)) {
-            let Some(text) = self.tree.text(same[0]) else {
-                wrong.extend(same.iter().filter(|at| **at != BROKEN).map(|at| (*at, None)));
-                continue;
-            };
-            let line = self.tree.values[same[0] as usize].place.line;
-            wrong.extend(same[1..].iter().map(|at| (*at, Some((shown(text), line)))));
+            if self.tree.text(same[0]).is_some() {
+                wrong.extend(same[1..].iter().map(|key| (*key, Some(same[0]))));
+            } else {
+                wrong.extend(same.iter().filter(|key| **key != BROKEN).map(|key| (*key, None)));
+            }
         }
         for (key, twin) in wrong {
-            let place = self.tree.values[key as usize].place;
-            let path = path(self.steps().chain(self.tree.text(key).map(Step::Key)));
-            let message = match twin {
-                Some((text, line)) => format!("`{text}` is given in line {line} already"),
-                None => "a key must be a plain word".to_owned(),
+            if self.problems.is_full() {
+                return;
+            }
+            let text = self.tree.text(key);
+            let path = path(self.steps().chain(text.map(Step::Key)));
+            let message = match (text, twin) {
+                (Some(text), Some(twin)) => {
+                    let line = self.tree.values[twin as usize].place.line;
+                    format!("`{}` is given in line {line} already", shown(text))
+                }
+                (None | Some(_), _) => "a key must be a plain word".to_owned(),
             };
+            let place = self.tree.values[key as usize].place;
             self.problems.push(Problem::new(place, path, message));
         }
     }
@@ -283,9 +287,8 @@ impl<'s, 'p> Builder<'s, 'p> {
     }
 
     pub(super) fn finish(self) -> Option<Tree<'s>> {
-        if self.documents == 0
-            || matches!(Node { tree: &self.tree, at: self.tree.root }.shape(), Shape::Null)
-        {
+        let is_null = matches!(self.tree.root().shape(), Shape::Null);
+        if self.documents == 0 || is_null {
             let place = Place { line: 1, column: 1 };
             let message = "the file is empty; a graph needs at least `name` and `tasks`";
             self.problems.push(Problem::new(place, String::new(), message));

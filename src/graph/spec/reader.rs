@@ -60,8 +60,10 @@ impl<'t> Reader<'t> {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        let way = path(self.steps.iter().copied());
-        self.problems.push(Problem::new(node.place(), way, message).hint(hint));
+        if !self.problems.is_full() {
+            let way = path(self.steps.iter().copied());
+            self.problems.push(Problem::new(node.place(), way, message).hint(hint));
+        }
     }
 
     /// Reports something about a value that was read before.

@@ -96,9 +96,11 @@ pub(super) struct Known<'k, 't> {
     pub(super) roll: &'k Roll<'t>,
 }
 
-/// Reads the tasks of a roll.
+/// Reads the tasks of a roll. Of those beyond the limit only the names are known: a file of a
+/// megabyte can hold so many of them that they would take two hundred.
 pub(super) fn tasks<'t>(reader: &mut Reader<'t>, known: Known<'_, 't>) -> Tasks<'t> {
-    let entries = known.roll.entries();
+    let all = known.roll.entries();
+    let entries = &all[..all.len().min(TASKS_MAX)];
     let mut found = Tasks {
         tasks: Vec::with_capacity(entries.len()),
         parents: Rows::new(),
@@ -115,20 +117,26 @@ pub(super) fn tasks<'t>(reader: &mut Reader<'t>, known: Known<'_, 't>) -> Tasks<
             found.feed(&mut fields, known.roll, child);
         });
     }
-    found.check_sizes(reader, entries);
+    found.check_sizes(reader, all);
     found
+}
+
+/// The task that is named here, if it is one of those that are read.
+fn named<'t>(reader: &mut Reader<'t>, roll: &Roll<'t>, node: Node<'t>) -> Option<TaskIx> {
+    let reference = reader.sited_name(node)?;
+    let task = TaskIx(roll.resolve(reader, "task", reference, None)?);
+    (task.at() < TASKS_MAX).then_some(task)
 }
 
 impl<'t> Tasks<'t> {
     /// Reads the dependencies of `child`.
     fn connect(&mut self, fields: &mut Fields<'_, 't>, roll: &Roll<'t>, child: TaskIx) {
         fields.items("dependencies", |reader, at, node| {
-            let reference = reader.sited_name(node)?;
-            let parent = TaskIx(roll.resolve(reader, "task", reference, None)?);
+            let parent = named(reader, roll, node)?;
             if parent == child {
                 reader.report_hint(node, "a task cannot wait for itself", "delete this entry");
             } else if self.last_child[parent.at()] == child.0 {
-                let message = format!("`{}` is listed twice", reference.0);
+                let message = format!("`{}` is listed twice", roll.name(parent.at()));
                 reader.report_hint(node, message, "delete this entry");
             } else {
                 self.last_child[parent.at()] = child.0;
@@ -146,10 +154,8 @@ impl<'t> Tasks<'t> {
         let mut read = |reader: &mut Reader<'t>, at, node| {
             let mut fields = reader.fields(node, INPUT)?;
             let category = fields.get("category", Reader::string);
-            let (source, node) = fields.need("task", |reader, node| {
-                let reference = reader.sited_name(node)?;
-                Some((TaskIx(roll.resolve(reader, "task", reference, None)?), node))
-            })?;
+            let task = |reader: &mut Reader<'t>, node| Some((named(reader, roll, node)?, node));
+            let (source, node) = fields.need("task", task)?;
             if self.last_child[source.at()] != child.0 {
                 let list = roll.steps(child.at(), "inputs_from").into_iter();
                 let steps = list.chain(at).chain([Step::Key("task")]).collect();
