@@ -1,6 +1,7 @@
 //! The one integration binary; every file beside this one is a module here.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod agents;
 mod graphs;
 mod pictures;
 mod states;

@@ -1,0 +1,321 @@
+//! The command agent, framework `shell`: any program. Its instructions are on its standard input
+//! and in a file, its output is text, and its exit code decides.
+//!
+//! It has no session: each turn runs the same command again in the same checkout, with what was
+//! missing on its standard input and in a file.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::agents::process::hostile::InvalidSignal;
+use crate::agents::process::{
+    self, Cause, End, Exit, GRACE, Input, LaunchSpec, Launcher, ProcessEvent, Supervised, adopt,
+};
+use crate::agents::signals::{DIR_VARIABLE, STATUS_FILE, Signalled, read_status};
+use crate::agents::{
+    Adopted, Agent, AgentEvent, AgentRun, Capabilities, Command, Cursor, Error, Preflight, Profile,
+    RunSpec, TurnOutcome,
+};
+use crate::graph::Framework;
+use crate::sandbox;
+use crate::time::Timestamp;
+
+const FRAMEWORK: &str = "shell";
+
+/// A line that is longer than this is passed on in pieces: it is data and not for reading.
+const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// Runs `sh -c <command>`.
+#[derive(Debug, Clone, Default)]
+pub struct CommandAgent {
+    launcher: Launcher,
+}
+
+impl CommandAgent {
+    /// One that starts its programs by `launcher`.
+    pub fn new(launcher: Launcher) -> Self {
+        Self { launcher }
+    }
+
+    async fn launch(&self, spec: &RunSpec) -> Result<Supervised, Error> {
+        Ok(self.launcher.launch(&launch_spec(spec)?).await?)
+    }
+}
+
+#[async_trait]
+impl Agent for CommandAgent {
+    fn kind(&self) -> Framework {
+        Framework::Shell
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn preflight(&self, profile: &Profile) -> Result<Preflight, Error> {
+        command_of(profile)?;
+        let program =
+            which::which("sh").map_err(|_| Error::NotInstalled { program: "sh".to_owned() })?;
+        Ok(Preflight { program, version: None })
+    }
+
+    async fn start(&self, spec: RunSpec) -> Result<Box<dyn AgentRun>, Error> {
+        let process = self.launch(&spec).await?;
+        Ok(Box::new(CommandRun::new(self.clone(), spec, process, 0)))
+    }
+
+    async fn adopt(
+        &self,
+        spec: RunSpec,
+        seen: Cursor,
+    ) -> Result<Adopted<Box<dyn AgentRun>>, Error> {
+        let found = adopt(&spec.dir, &stem(spec.turn), seen.process).await?;
+        Ok(found.map(|process| {
+            let run = CommandRun::new(self.clone(), spec, process, seen.process.signals);
+            Box::new(run) as Box<dyn AgentRun>
+        }))
+    }
+}
+
+fn command_of(profile: &Profile) -> Result<&str, Error> {
+    let missing = Error::Incomplete { framework: FRAMEWORK, what: "a `command`" };
+    profile.command.as_deref().filter(|c| !c.trim().is_empty()).ok_or(missing)
+}
+
+fn stem(turn: u32) -> String {
+    format!("agent-{turn}")
+}
+
+fn launch_spec(spec: &RunSpec) -> Result<LaunchSpec, Error> {
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let mut environment = spec
+        .environment
+        .clone()
+        .with("TASKLOOM_TASK", spec.task.as_str())
+        .with("TASKLOOM_RUN", spec.run.to_string())
+        .with("TASKLOOM_ATTEMPT", spec.attempt.to_string())
+        .with("TASKLOOM_TURN", spec.turn.to_string())
+        .with("TASKLOOM_INSTRUCTIONS", path(&spec.instructions))
+        .with(DIR_VARIABLE, path(&spec.dir));
+    if let Some(inputs) = &spec.inputs {
+        environment = environment.with("TASKLOOM_INPUTS", path(inputs));
+    }
+    let mut input = spec.instructions.clone();
+    if let Some(feedback) = &spec.feedback {
+        input = spec.dir.join(format!("feedback-{}.md", spec.turn));
+        write_whole(&input, feedback)?;
+        environment = environment.with("TASKLOOM_FEEDBACK", path(&input));
+    }
+    let shell = ["sh", "-c", command_of(&spec.profile)?].map(str::to_owned);
+    let mut launch = LaunchSpec::new(&spec.dir, &stem(spec.turn), &[], &spec.worktree);
+    launch.program = sandbox::wrap(shell.into(), &spec.sandbox)?;
+    launch.environment = environment;
+    launch.input = Input::File(input);
+    launch.agent_socket = true;
+    launch.deadline = spec.deadline;
+    launch.limits = spec.limits;
+    Ok(launch)
+}
+
+/// Puts a file where the agent may have put something else: that is replaced, not written through.
+fn write_whole(path: &Path, text: &str) -> Result<(), process::Error> {
+    let failed = |source| process::Error::Io { doing: "write", path: path.to_owned(), source };
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// One attempt of a command agent.
+struct CommandRun {
+    agent: CommandAgent,
+    spec: RunSpec,
+    process: Supervised,
+    /// The number of the last signal that was told, now or to a reader before.
+    signals: u32,
+    /// The beginning of a line.
+    partial: Vec<u8>,
+    /// What is to be told, with where that brings the reader.
+    untold: VecDeque<(AgentEvent, Cursor)>,
+    cursor: Cursor,
+    trouble: Option<process::Error>,
+    exit: Option<Exit>,
+    turn_over: bool,
+}
+
+#[async_trait]
+impl AgentRun for CommandRun {
+    async fn next(&mut self) -> Option<AgentEvent> {
+        loop {
+            if let Some((event, cursor)) = self.untold.pop_front() {
+                self.cursor = cursor;
+                return Some(event);
+            }
+            if self.turn_over {
+                return None;
+            }
+            match self.process.next().await {
+                Ok(Some(ProcessEvent::Output(output))) => self.take_output(&output),
+                Ok(Some(ProcessEvent::Signal(signal))) => self.tell_signal(signal),
+                Ok(Some(ProcessEvent::Exited(exit))) => self.end_turn(Some(exit)),
+                Ok(None) => self.end_turn(None),
+                Err(error) => {
+                    self.trouble.get_or_insert(error);
+                }
+            }
+        }
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    async fn send(&mut self, command: Command) -> Result<(), Error> {
+        let cannot = |what| Err(Error::Unsupported { framework: FRAMEWORK, what });
+        match command {
+            Command::User(feedback) if self.turn_over => self.next_turn(feedback).await,
+            Command::User(_) => cannot("take a word while it works"),
+            Command::Permission { .. } => cannot("ask for permissions"),
+            Command::Interrupt => Ok(self.process.interrupt().await?),
+            Command::Answer { seq, text } => Ok(self.process.answer(seq, text).await?),
+            Command::Stop => Ok(self.process.stop(GRACE).await?),
+        }
+    }
+
+    async fn finish(mut self: Box<Self>, grace: Duration) -> Result<Exit, Error> {
+        match self.exit {
+            Some(exit) => Ok(exit),
+            None => {
+                self.process.stop(grace).await?;
+                Ok(self.process.wait().await?)
+            }
+        }
+    }
+}
+
+impl CommandRun {
+    fn new(agent: CommandAgent, spec: RunSpec, process: Supervised, signals: u32) -> Self {
+        let cursor = Cursor { turn: spec.turn, process: process.cursor() };
+        Self {
+            agent,
+            spec,
+            process,
+            signals,
+            partial: Vec::new(),
+            untold: VecDeque::new(),
+            cursor,
+            trouble: None,
+            exit: None,
+            turn_over: false,
+        }
+    }
+
+    async fn next_turn(&mut self, feedback: String) -> Result<(), Error> {
+        let mut spec = self.spec.clone();
+        spec.turn += 1;
+        spec.feedback = Some(feedback);
+        let process = self.agent.launch(&spec).await?;
+        *self = Self::new(self.agent.clone(), spec, process, 0);
+        Ok(())
+    }
+
+    /// Queues an event together with the place that the reader reaches by it: half a line that
+    /// was read is not told yet, and is read again by whoever goes on from there.
+    fn tell(&mut self, event: AgentEvent) {
+        let mut process = self.process.cursor();
+        process.log_bytes -= self.partial.len() as u64;
+        process.signals = self.signals;
+        self.untold.push_back((event, Cursor { turn: self.spec.turn, process }));
+    }
+
+    fn tell_signal(&mut self, signal: Signalled) {
+        self.signals = signal.seq;
+        self.tell(AgentEvent::Signal(signal));
+    }
+
+    fn take_output(&mut self, output: &[u8]) {
+        self.partial.extend_from_slice(output);
+        if let Some(end) = self.partial.iter().rposition(|b| *b == b'\n') {
+            let rest = self.partial.split_off(end + 1);
+            let lines = std::mem::replace(&mut self.partial, rest);
+            self.tell_text(&lines[..end]);
+        }
+        if self.partial.len() > LINE_BYTES_MAX {
+            self.tell_partial();
+        }
+    }
+
+    fn tell_partial(&mut self) {
+        let line = std::mem::take(&mut self.partial);
+        self.tell_text(&line);
+    }
+
+    fn tell_text(&mut self, text: &[u8]) {
+        self.tell(AgentEvent::Text(String::from_utf8_lossy(text).into_owned()));
+    }
+
+    fn end_turn(&mut self, exit: Option<Exit>) {
+        if !self.partial.is_empty() {
+            self.tell_partial();
+        }
+        let at = exit.as_ref().map_or(Timestamp(0), |exit| exit.ended_at);
+        if let Err(invalid) = self.tell_status(at) {
+            self.trouble.get_or_insert(invalid.into());
+        }
+        let outcome = outcome(exit.as_ref(), self.trouble.as_ref());
+        self.tell(AgentEvent::TurnEnd { turn: self.spec.turn, outcome });
+        self.exit = exit;
+        self.turn_over = true;
+    }
+
+    /// Tells what was left in `status.json` as if it had been said on the socket last. The file is
+    /// put away under the turn's name, so that the next turn does not find it.
+    fn tell_status(&mut self, at: Timestamp) -> Result<(), InvalidSignal> {
+        let left = self.spec.dir.join(STATUS_FILE);
+        let kept = self.spec.dir.join(format!("{}.{STATUS_FILE}", stem(self.spec.turn)));
+        match fs::rename(&left, &kept) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(InvalidSignal::new(&left, e.to_string()));
+            }
+            Err(_) | Ok(()) => {}
+        }
+        let said = self.process.signals();
+        for (signal, seq) in read_status(&kept)?.into_iter().zip(said + 1..) {
+            if seq > self.signals {
+                self.tell_signal(Signalled { seq, at, signal });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn outcome(exit: Option<&Exit>, trouble: Option<&process::Error>) -> TurnOutcome {
+    match (exit, trouble) {
+        (_, Some(process::Error::InvalidSignal(invalid))) => {
+            TurnOutcome::InvalidSignal { why: invalid.to_string() }
+        }
+        (None, Some(trouble)) => TurnOutcome::Lost { why: trouble.to_string() },
+        (None, None) => TurnOutcome::Lost { why: "its records are gone".to_owned() },
+        (Some(exit), _) => match (&exit.end, exit.cause) {
+            (End::CannotStart(why), _) => TurnOutcome::CannotStart { why: why.clone() },
+            (_, Cause::Stopped) => TurnOutcome::Stopped,
+            (_, Cause::Deadline) => TurnOutcome::TimedOut,
+            (_, Cause::Shutdown) => {
+                TurnOutcome::Lost { why: "the machine or the service went down".to_owned() }
+            }
+            (End::Code(0), Cause::Itself) => TurnOutcome::Completed,
+            (End::Code(code), Cause::Itself) => {
+                TurnOutcome::Failed { why: format!("the command exited with code {code}") }
+            }
+            (End::Signal(number), Cause::Itself) => {
+                TurnOutcome::Failed { why: format!("the command was ended by signal {number}") }
+            }
+        },
+    }
+}

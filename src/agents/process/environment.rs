@@ -1,0 +1,81 @@
+//! The environment of a program: nothing but what is put in here, so that no token of the daemon
+//! can reach an agent by being forgotten.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What every program needs from the daemon's own environment to find programs and to speak to
+/// people; none of it is ever a secret.
+const ALLOWED: [&str; 4] = ["PATH", "LANG", "TERM", "TZ"];
+
+/// Names and values, all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// What may be passed on from the daemon: `PATH`, `LANG`, `LC_*`, `TERM`, `TZ`, and the
+    /// variables called `names`. A value that is not UTF-8 is not passed on.
+    pub fn from_daemon(names: &[String]) -> Self {
+        let passed = |name: &str| {
+            ALLOWED.contains(&name) || name.starts_with("LC_") || names.iter().any(|n| n == name)
+        };
+        let text = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self(text.filter(|(name, _)| passed(name)).collect())
+    }
+
+    /// Sets one variable.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// A home that is the program's own.
+    ///
+    /// `cargo` and `rustc` are often proxies that look for their toolchains below the home of the
+    /// user; with another home they would find none, so they are told where the real ones are.
+    #[must_use]
+    pub fn with_private_home(self, home: &Path) -> Self {
+        let told = std::env::var_os("RUSTUP_HOME").map(PathBuf::from);
+        let usual = || std::env::home_dir().map(|home| home.join(".rustup"));
+        let rustup = told.or_else(usual).filter(|dir| dir.is_dir());
+        let environment = self.with("HOME", home.to_string_lossy());
+        match rustup {
+            Some(dir) => environment.with("RUSTUP_HOME", dir.to_string_lossy()),
+            None => environment,
+        }
+    }
+
+    /// Makes `taskloom` a command, whatever else is installed: `dir/bin` is created with a link to
+    /// `helper`, and becomes the first place where programs are looked for.
+    pub fn with_taskloom(self, dir: &Path, helper: &Path) -> io::Result<Self> {
+        let bin = dir.join("bin");
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&bin)?;
+        match symlink(helper, bin.join("taskloom")) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            linked => linked?,
+        }
+        let bin = bin.to_string_lossy().into_owned();
+        let path = match self.0.get("PATH") {
+            Some(rest) => format!("{bin}:{rest}"),
+            None => bin,
+        };
+        Ok(self.with("PATH", path))
+    }
+
+    /// The value of one variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+}
