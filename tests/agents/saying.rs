@@ -5,7 +5,7 @@ use std::fs;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-use taskloom::agents::process::{Cursor, Error, Input, ProcessEvent, Supervised};
+use taskloom::agents::process::{Cursor, End, Error, Input, ProcessEvent, Supervised};
 use taskloom::agents::signals::{SIGNAL_BYTES_MAX, SIGNALS_MAX, Signal, Signalled, read_status};
 
 use crate::agents::{Desk, Story, found, launch, soon, story_of};
@@ -130,9 +130,11 @@ async fn a_record_of_signals_that_was_tampered_with_is_an_invalid_signal_and_blo
     drop(desk.launch("forged", script).await);
     let exit = desk.path().join("forged.exit.json");
     crate::agents::until("it ends", || exit.exists()).await;
-    let refused = soon(taskloom::agents::process::adopt(desk.path(), "forged", Cursor::default()));
-    let refused = refused.await.unwrap_err();
+    let (_, process) = found(desk.adopt("forged", Cursor::default()).await);
+    let mut process = process.unwrap();
+    let refused = soon(process.wait()).await.unwrap_err();
     assert!(matches!(refused, Error::InvalidSignal(_)), "{refused}");
+    assert_eq!(soon(process.wait()).await.unwrap().end, End::Code(0));
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Launcher {
         let place = Place { dir: spec.dir.clone(), stem: spec.stem.clone() };
         match place.connect() {
             Ok(stream) => {
-                let mut found = place.supervise(stream.into(), Cursor::default())?;
+                let mut found = place.supervise(stream.into(), Cursor::default());
                 found.shim = Some(shim);
                 Ok(found)
             }
@@ -180,17 +180,17 @@ pub async fn adopt(dir: &Path, stem: &str, seen: Cursor) -> Result<Adopted<Super
     for _ in 0..CONNECT_TRIES_MAX {
         match place.lock()? {
             // Held until the verdict, so that a shim that is late does not start meanwhile.
-            Lock::Free(_lock) => return place.settle(seen).await,
+            Lock::Free(_lock) => return Ok(place.settle(seen).await),
             Lock::Held => {
                 if let Ok(stream) = place.connect() {
-                    return place.supervise(stream.into(), seen).map(Adopted::Running);
+                    return Ok(Adopted::Running(place.supervise(stream.into(), seen)));
                 }
             }
         }
         sleep(CONNECT_PAUSE).await;
     }
     // It lives but cannot be reached, because somebody took its socket away: it must not go on.
-    place.settle(seen).await
+    Ok(place.settle(seen).await)
 }
 
 /// Where the records of one launch are.
@@ -213,10 +213,8 @@ impl Place {
 
     fn lock(&self) -> Result<Lock, Error> {
         let path = self.path(Part::Lock);
-        let file = match File::options().write(true).open(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Lock::Free(None)),
-            opened => opened.map_err(Error::io("open", &path))?,
-        };
+        // One that was put in the place of the shim's is held by nobody who matters.
+        let Ok(Some(file)) = hostile::open(&path) else { return Ok(Lock::Free(None)) };
         match file.try_lock() {
             Ok(()) => Ok(Lock::Free(Some(file))),
             Err(TryLockError::WouldBlock) => Ok(Lock::Held),
@@ -230,19 +228,27 @@ impl Place {
         UnixStream::from_std(stream)
     }
 
-    fn supervise(self, link: Link, seen: Cursor) -> Result<Supervised, Error> {
-        let log = hostile::open(&self.path(Part::Log))?;
-        let signals = SignalReader::open(&self.path(Part::Signals), seen.signals)?;
+    fn supervise(self, link: Link, seen: Cursor) -> Supervised {
+        let mut trouble = None;
+        let log = hostile::open(&self.path(Part::Log)).unwrap_or_else(|invalid| {
+            trouble = Some(invalid);
+            None
+        });
+        let signals = self.path(Part::Signals);
+        let signals = SignalReader::open(&signals, seen.signals).unwrap_or_else(|invalid| {
+            trouble = Some(invalid);
+            None
+        });
         let state = State::default();
-        Ok(Supervised { place: self, shim: None, link, state, seen, log, signals, orders: 0 })
+        Supervised { place: self, shim: None, link, state, seen, log, signals, trouble, orders: 0 }
     }
 
     /// What became of a launch that nobody supervises any more.
-    async fn settle(self, seen: Cursor) -> Result<Adopted<Supervised>, Error> {
+    async fn settle(self, seen: Cursor) -> Adopted<Supervised> {
         if let Ok(Some(exit)) = self.read::<Exit>(Part::Exit) {
-            let mut found = self.supervise(Link::Exited(exit.clone()), seen)?;
+            let mut found = self.supervise(Link::Exited(exit.clone()), seen);
             found.state = State { signals: u32::MAX, log_bytes: exit.log_bytes, exit: None };
-            return Ok(Adopted::Finished(found));
+            return Adopted::Finished(found);
         }
         let record = self.read::<Record>(Part::Record);
         let known = !matches!(record, Ok(None));
@@ -250,7 +256,7 @@ impl Place {
         let rebooted = record.as_ref().is_some_and(|r| r.boot_id != tree::boot_id());
         let killed = if rebooted { 0 } else { self.kill_remains(record.as_ref()).await };
         if !known && killed == 0 {
-            return Ok(Adopted::Never);
+            return Adopted::Never;
         }
         let why = match rebooted {
             true => "the machine was restarted while the program ran",
@@ -258,23 +264,22 @@ impl Place {
         };
         let log = self.path(Part::Log);
         let log_bytes = fs::symlink_metadata(log).map_or(0, |m| m.len());
-        let mut found = self.supervise(Link::Lost { why, killed }, seen)?;
+        let mut found = self.supervise(Link::Lost { why, killed }, seen);
         found.state = State { signals: u32::MAX, log_bytes, exit: None };
-        Ok(Adopted::Lost(found))
+        Adopted::Lost(found)
     }
 
     async fn kill_remains(&self, record: Option<&Record>) -> u32 {
-        let marker = marker(&self.dir, &self.stem);
+        let remains = tree::Remains::of(record, marker(&self.dir, &self.stem));
         let mut killed = BTreeSet::new();
         for _ in 0..KILL_TRIES_MAX {
-            let found = tree::kill_remains(record, &marker);
-            if found.is_empty() {
+            let found = remains.kill();
+            if found.is_empty() && remains.are_cleared() {
                 break;
             }
             killed.extend(found);
             sleep(KILL_PAUSE).await;
         }
-        tree::clear_remains(record);
         killed.len() as u32
     }
 
@@ -330,6 +335,8 @@ pub struct Supervised {
     seen: Cursor,
     log: Option<File>,
     signals: Option<SignalReader>,
+    /// A record that is not what it should be; to be told once.
+    trouble: Option<InvalidSignal>,
     orders: u64,
 }
 
@@ -337,6 +344,9 @@ impl Supervised {
     /// What the program does next; `None` after the end was told. Dropping the call while it
     /// waits loses nothing.
     pub async fn next(&mut self) -> Result<Option<ProcessEvent>, Error> {
+        if let Some(invalid) = self.trouble.take() {
+            return Err(invalid.into());
+        }
         loop {
             if let Some(output) = self.read_log()? {
                 return Ok(Some(ProcessEvent::Output(output)));

@@ -182,7 +182,11 @@ async fn serve_client(
     loop {
         let told = tokio::select! {
             asked = lines.next_value() => match asked {
-                Some(asked) => carry_out(asked, &inbox).await,
+                Some(asked) => match carry_out(asked, &inbox).await {
+                    Some(reply) => reply,
+                    // It is over; the last state says how.
+                    None => continue,
+                },
                 None => return,
             },
             state = news.next() => match state {
@@ -197,14 +201,10 @@ async fn serve_client(
     }
 }
 
-async fn carry_out(asked: Asked, inbox: &mpsc::Sender<Request>) -> Told {
+async fn carry_out(asked: Asked, inbox: &mpsc::Sender<Request>) -> Option<Told> {
     let (reply, replied) = oneshot::channel();
-    let sent = inbox.send(Request::Order(asked.order, reply)).await;
-    let done = match sent {
-        Ok(()) => replied.await.unwrap_or_else(|_| Err("the program has ended".to_owned())),
-        Err(_) => Err("the program has ended".to_owned()),
-    };
-    Told::Reply { id: asked.id, error: done.err() }
+    inbox.send(Request::Order(asked.order, reply)).await.ok()?;
+    Some(Told::Reply { id: asked.id, error: replied.await.ok()?.err() })
 }
 
 /// The state whenever it changes, though not more often than anybody can use.

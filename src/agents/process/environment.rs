@@ -2,6 +2,7 @@
 //! can reach an agent by being forgotten.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -54,13 +55,15 @@ impl Environment {
     }
 
     /// Makes `taskloom` a command, whatever else is installed: `dir/bin` is created with a link to
-    /// `helper`, and becomes the first place where programs are looked for.
+    /// `helper`, and becomes the first place where programs are looked for. Not for a gate: where
+    /// an agent can write, it can put a program of its own under any name.
     pub fn with_taskloom(self, dir: &Path, helper: &Path) -> io::Result<Self> {
         let bin = dir.join("bin");
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&bin)?;
-        match symlink(helper, bin.join("taskloom")) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            linked => linked?,
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&bin)?;
+        let link = bin.join("taskloom");
+        match fs::remove_file(&link) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            Err(_) | Ok(()) => symlink(helper, link)?,
         }
         let bin = bin.to_string_lossy().into_owned();
         let path = match self.0.get("PATH") {

@@ -1,11 +1,14 @@
 //! The step between the shim and the program: the same process as the program, a moment earlier.
-//! It does to itself what can only be done from the inside, and then becomes the program.
+//! It does to itself what can only be done from the inside, waits for the word, and then becomes
+//! the program. The word is given when the process is on record, so that no program ever runs
+//! that nobody knows of.
 //!
 //! Whatever keeps it from that is told on a pipe that the program does not inherit: a program that
 //! cannot be started is not a program that failed.
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::convert::Infallible;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +28,8 @@ use crate::agents::process::Limits;
 pub(super) struct ExecSpec {
     /// The end of a pipe on which a failure is told, inherited on purpose.
     pub(super) report_fd: i32,
+    /// The end of a pipe on which the word comes, inherited on purpose.
+    pub(super) word_fd: i32,
     /// The shim.
     pub(super) parent: i32,
     /// Where the program runs.
@@ -44,29 +49,37 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     let (Some(spec), Some(program)) = (spec, args.next()) else {
         return ExitCode::FAILURE;
     };
-    // Opened anew, the pipe closes by itself at the moment of the exec; as inherited it would not.
-    let report = File::options().write(true).open(format!("/proc/self/fd/{}", spec.report_fd));
-    close(spec.report_fd).ok();
-    let Ok(mut report) = report else { return ExitCode::FAILURE };
-    let Err(why) = become_program(&spec, &program, args);
+    let report = take_over(spec.report_fd, File::options().write(true));
+    let word = take_over(spec.word_fd, File::options().read(true));
+    let (Ok(mut report), Ok(word)) = (report, word) else { return ExitCode::FAILURE };
+    let Err(why) = become_program(&spec, word, &program, args);
     report.write_all(why.as_bytes()).ok();
     ExitCode::FAILURE
 }
 
+/// Opened anew, the pipe closes by itself at the moment of the exec; as inherited it would not.
+fn take_over(fd: i32, how: &OpenOptions) -> io::Result<File> {
+    let file = how.open(format!("/proc/self/fd/{fd}"));
+    close(fd).ok();
+    file
+}
+
 fn become_program(
     spec: &ExecSpec,
+    mut word: File,
     program: &str,
     args: impl Iterator<Item = String>,
-) -> Result<std::convert::Infallible, String> {
-    prepare(spec).map_err(|e| format!("`{program}` cannot be started: {e}"))?;
+) -> Result<Infallible, String> {
+    let cannot = |why: io::Error| format!("`{program}` cannot be started: {why}");
+    prepare(spec).map_err(cannot)?;
     std::env::set_current_dir(&spec.cwd)
         .map_err(|e| format!("`{program}` cannot be started in `{}`: {e}", spec.cwd.display()))?;
+    word.read_exact(&mut [0]).map_err(|_| cannot(io::Error::other("its supervisor is gone")))?;
     #[expect(clippy::disallowed_methods, reason = "the one supervisor of processes")]
     let mut command = std::process::Command::new(program);
     // This also gives back what Rust takes at the start of a program: an empty signal mask and
     // the usual meaning of SIGPIPE.
-    let error = command.args(args).exec();
-    Err(format!("`{program}` cannot be started: {error}"))
+    Err(cannot(command.args(args).exec()))
 }
 
 fn prepare(spec: &ExecSpec) -> io::Result<()> {

@@ -285,7 +285,7 @@ pub fn log_path(dir: &Path, stem: &str) -> PathBuf {
     dir.join(Part::Log.of(stem))
 }
 
-/// What the shim writes down about itself before it starts anything, and again when it has.
+/// What the shim writes down before the program begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     /// Of this file; a reader of another schema trusts nothing in it.
@@ -294,7 +294,7 @@ struct Record {
     boot_id: String,
     /// The shim.
     shim: tree::Identity,
-    /// The program, once it was started.
+    /// The process that becomes the program, unless it could not be started.
     child: Option<tree::Identity>,
     /// The control group of the program, where one could be made.
     cgroup: Option<PathBuf>,

@@ -118,29 +118,43 @@ pub(super) fn boot_id() -> String {
     text.trim().to_owned()
 }
 
-/// One pass over what is left of a launch whose shim is gone: kills what it finds and returns
-/// that. Passes are repeated until one finds nothing.
-pub(super) fn kill_remains(record: Option<&Record>, marker: &str) -> BTreeSet<Identity> {
-    let group = record.and_then(|r| r.cgroup.clone()).map(|dir| Cgroup { dir });
-    let known = record.into_iter().flat_map(|r| [Some(r.shim), r.child]).flatten();
-    let grouped = group.iter().flat_map(Cgroup::members);
-    let all: BTreeSet<Identity> = known.chain(grouped).chain(marked(marker)).collect();
-    let killed = all.into_iter().filter(|identity| identity.kill()).collect();
-    if let Some(group) = group {
-        group.kill();
-    }
-    killed
+/// What may be left of a launch whose shim is gone.
+pub(super) struct Remains {
+    known: Vec<Identity>,
+    group: Option<Cgroup>,
+    marker: String,
 }
 
-/// Takes away what [`kill_remains`] has emptied.
-pub(super) fn clear_remains(record: Option<&Record>) {
-    if let Some(group) = record.and_then(|r| r.cgroup.as_deref()) {
-        Cgroup { dir: group.to_owned() }.remove();
+impl Remains {
+    /// What `record` names, and what carries `marker`.
+    pub(super) fn of(record: Option<&Record>, marker: String) -> Self {
+        let known = record.into_iter().flat_map(|r| [Some(r.shim), r.child]).flatten();
+        let group = record.and_then(|r| r.cgroup.clone()).map(|dir| Cgroup { dir });
+        Self { known: known.collect(), group, marker }
+    }
+
+    /// One pass: kills what it finds and returns that. Passes are repeated until one finds nothing
+    /// and [`Remains::are_cleared`].
+    pub(super) fn kill(&self) -> Vec<Identity> {
+        let grouped = self.group.iter().flat_map(Cgroup::members);
+        let marked = marked(&self.marker).into_iter();
+        let all: BTreeSet<Identity> =
+            self.known.iter().copied().chain(grouped).chain(marked).collect();
+        let killed = all.into_iter().filter(|identity| identity.kill()).collect();
+        if let Some(group) = &self.group {
+            group.kill();
+        }
+        killed
+    }
+
+    /// Takes the control group away; not before the last process has left it for good.
+    pub(super) fn are_cleared(&self) -> bool {
+        self.group.as_ref().is_none_or(Cgroup::remove)
     }
 }
 
 /// A control group (version 2) of one launch: what is in it cannot leave its sight by starting a
-/// session of its own or by cleaning its environment.
+/// session of its own or by cleaning its environment. Dropped, it is taken away if it is empty.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     dir: PathBuf,
@@ -180,9 +194,14 @@ impl Cgroup {
         fs::write(self.dir.join("cgroup.kill"), "1").ok();
     }
 
-    /// Takes it away; it must be empty.
-    pub(super) fn remove(&self) {
-        fs::remove_dir(&self.dir).ok();
+    fn remove(&self) -> bool {
+        fs::remove_dir(&self.dir).is_ok() || !self.dir.exists()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

@@ -119,18 +119,21 @@ async fn supervise(spec: LaunchSpec) -> Result<(), Reply> {
     if Path::new(&Part::Record.of(&spec.stem)).exists() {
         return Err(Reply::Taken);
     }
-    let records = Records::create(&spec).map_err(refused)?;
-    answer(&Reply::Ready).map_err(refused)?;
+    let parts = Parts::create(&spec).map_err(refused)?;
+    let launch = Launch::start(&spec, given_umask, parts).map_err(refused)?;
+    // From here on it goes its way, whether the daemon is still there to hear it or not.
+    answer(&Reply::Ready).ok();
     forget_daemon().ok();
-    let ended = run(&spec, given_umask, records).await;
-    ended.file(&spec, lock).await;
+    launch.run().await.file(&spec, lock).await;
     Ok(())
 }
 
 fn take_lock(name: &str) -> io::Result<Option<File>> {
+    // Opened for both, so that not even a FIFO in its place can hold us up.
     let file = File::options()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(name)?;
@@ -151,8 +154,7 @@ fn forget_daemon() -> io::Result<()> {
 }
 
 /// What is made before anything is started.
-struct Records {
-    record: Record,
+struct Parts {
     cgroup: Option<Cgroup>,
     log: Log,
     stderr_log: Option<Log>,
@@ -161,31 +163,19 @@ struct Records {
     agent: Option<UnixListener>,
 }
 
-impl Records {
+impl Parts {
     fn create(spec: &LaunchSpec) -> io::Result<Self> {
-        let stem = &spec.stem;
+        let part = |part: Part| create(&part.of(&spec.stem));
         let separate = spec.stderr == Stderr::Separate;
-        let stderr_log = separate.then(|| create(&Part::StderrLog.of(stem))).transpose()?;
-        let cgroup = Cgroup::create();
-        let record = Record {
-            schema: RECORD_SCHEMA,
-            boot_id: boot_id(),
-            shim: Identity::own(),
-            child: None,
-            cgroup: cgroup.as_ref().map(|c| c.dir().to_owned()),
-        };
-        let records = Self {
-            log: Log::new(create(&Part::Log.of(stem))?, spec.log_bytes_max),
+        let stderr_log = separate.then(|| part(Part::StderrLog)).transpose()?;
+        Ok(Self {
+            log: Log::new(part(Part::Log)?, spec.log_bytes_max),
             stderr_log: stderr_log.map(|file| Log::new(file, STDERR_BYTES_MAX)),
-            signals: create(&Part::Signals.of(stem))?,
-            control: bind(&Part::Control.of(stem))?,
+            signals: part(Part::Signals)?,
+            control: bind(&Part::Control.of(&spec.stem))?,
             agent: spec.agent_socket.then(|| bind(AGENT_SOCKET)).transpose()?,
-            cgroup,
-            record,
-        };
-        // Last, because from here on the stem is used up: whoever comes later finds all there is.
-        write_record(Path::new(&Part::Record.of(stem)), &records.record)?;
-        Ok(records)
+            cgroup: Cgroup::create(),
+        })
     }
 }
 
@@ -210,31 +200,54 @@ fn remove(name: &str) -> io::Result<()> {
     }
 }
 
-async fn run(spec: &LaunchSpec, given_umask: u32, records: Records) -> Ended {
-    let Records { mut record, cgroup, log, stderr_log, signals, control, agent } = records;
-    let (inbox, requests) = mpsc::channel(INBOX_REQUESTS_MAX);
-    let (state, _) = state_channel::channel(State::default());
-    let mut servers =
-        vec![tokio::spawn(control::serve_clients(control, inbox.clone(), state.clone()))];
-    servers.extend(agent.map(|socket| tokio::spawn(control::serve_program(socket, inbox))));
-    let started_at = SystemClock.now();
-    let start = program::Start { spec, given_umask, cgroup: record.cgroup.clone() };
-    let told = {
-        let state = state.clone();
-        move |bytes| state.send_modify(|s| s.log_bytes = bytes)
-    };
-    let watched = Watch::new(spec, Desk::new(signals, state.clone()), cgroup, requests)
-        .and_then(|watch| Ok((watch, Program::start(&start, log, stderr_log, told)?)));
-    let exit = match watched {
-        Ok((watch, program)) => {
-            record.child = Some(program.leader());
-            // Should that fail, the child is still found by its marker.
-            write_record(Path::new(&Part::Record.of(&spec.stem)), &record).ok();
-            watch.run(program, started_at).await
-        }
-        Err(e) => never_ran(spec, started_at, &e),
-    };
-    Ended { exit, state, servers }
+/// A launch on record, whose program has not begun yet.
+struct Launch<'a> {
+    spec: &'a LaunchSpec,
+    watch: Watch<'a>,
+    program: io::Result<Program>,
+    state: state_channel::Sender<State>,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl<'a> Launch<'a> {
+    fn start(spec: &'a LaunchSpec, given_umask: u32, parts: Parts) -> io::Result<Self> {
+        let Parts { cgroup, log, stderr_log, signals, control, agent } = parts;
+        let (inbox, requests) = mpsc::channel(INBOX_REQUESTS_MAX);
+        let (state, _) = state_channel::channel(State::default());
+        let group = cgroup.as_ref().map(|c| c.dir().to_owned());
+        let watch = Watch::new(spec, Desk::new(signals, state.clone()), cgroup, requests)?;
+        let start = program::Start { spec, given_umask, cgroup: group.clone() };
+        let told = state.clone();
+        let program = Program::start(&start, log, stderr_log, move |bytes| {
+            told.send_if_modified(|s| std::mem::replace(&mut s.log_bytes, bytes) != bytes);
+        });
+        let record = Record {
+            schema: RECORD_SCHEMA,
+            boot_id: boot_id(),
+            shim: Identity::own(),
+            child: program.as_ref().ok().map(Program::leader),
+            cgroup: group,
+        };
+        // From here on the stem is used up, and whoever comes later finds all there is.
+        write_record(Path::new(&Part::Record.of(&spec.stem)), &record)?;
+        let clients = control::serve_clients(control, inbox.clone(), state.clone());
+        let mut servers = vec![tokio::spawn(clients)];
+        servers.extend(agent.map(|socket| tokio::spawn(control::serve_program(socket, inbox))));
+        Ok(Self { spec, watch, program, state, servers })
+    }
+
+    async fn run(self) -> Ended {
+        let Self { spec, watch, program, state, servers } = self;
+        let started_at = SystemClock.now();
+        let exit = match program {
+            Ok(mut program) => {
+                program.release();
+                watch.run(program, started_at).await
+            }
+            Err(e) => never_ran(spec, started_at, &e),
+        };
+        Ended { exit, state, servers }
+    }
 }
 
 fn never_ran(spec: &LaunchSpec, started_at: Timestamp, error: &io::Error) -> Exit {

@@ -2,8 +2,8 @@
 //! the program could not be started.
 
 use std::fs::File;
-use std::io::{self, PipeWriter};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io::{self, PipeWriter, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -30,9 +30,10 @@ pub(super) struct Start<'a> {
     pub(super) cgroup: Option<PathBuf>,
 }
 
-/// A started program.
+/// A program that is started, or that waits for [`Program::release`].
 pub(super) struct Program {
     leader: Identity,
+    word: PipeWriter,
     input: Option<InputPipe>,
     /// The log's, and that of the error output if it has its own.
     pumps: Vec<Pump>,
@@ -48,7 +49,8 @@ pub(super) struct Remainder {
 }
 
 impl Program {
-    /// Starts the program; `told` hears how long the log is whenever it has grown.
+    /// Starts the process that will be the program; `told` hears how long the log is whenever it
+    /// has grown.
     pub(super) fn start(
         start: &Start<'_>,
         log: Log,
@@ -56,8 +58,10 @@ impl Program {
         told: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
         let (report, report_end) = io::pipe()?;
-        // The one descriptor that exec-agent is to inherit; it sees to it that the program is not.
+        let (word_end, word) = io::pipe()?;
+        // What exec-agent is to inherit; it sees to it that the program does not.
         fcntl(&report_end, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        fcntl(&word_end, FcntlArg::F_SETFD(FdFlag::empty()))?;
         let (output, output_end) = io::pipe()?;
         let (errors, errors_end) = match stderr_log {
             Some(log) => {
@@ -68,13 +72,18 @@ impl Program {
         };
         let (stdin, input) = open_input(&start.spec.input)?;
         let ends = [stdin, output_end.into(), errors_end.into()];
-        let leader = spawn(start, &report_end, ends)?;
+        let leader = spawn(start, [report_end.as_raw_fd(), word_end.as_raw_fd()], ends)?;
         let mut pumps = vec![Pump::start(output.into(), log, told)?];
         if let Some((errors, log)) = errors {
             pumps.push(Pump::start(errors.into(), log, |_| ())?);
         }
         let report = tokio::spawn(read_report(pipe::Receiver::from_owned_fd(report.into())?));
-        Ok(Self { leader, input, pumps, report })
+        Ok(Self { leader, word, input, pumps, report })
+    }
+
+    /// Lets the process become the program. If it has died meanwhile, its end says so.
+    pub(super) fn release(&mut self) {
+        self.word.write_all(b".").ok();
     }
 
     /// The process that is or becomes the program.
@@ -127,10 +136,15 @@ impl Program {
     }
 }
 
-fn spawn(start: &Start<'_>, report: &PipeWriter, ends: [Stdio; 3]) -> io::Result<Identity> {
+fn spawn(
+    start: &Start<'_>,
+    [report_fd, word_fd]: [RawFd; 2],
+    ends: [Stdio; 3],
+) -> io::Result<Identity> {
     let Start { spec, given_umask, cgroup } = start;
     let exec = ExecSpec {
-        report_fd: report.as_raw_fd(),
+        report_fd,
+        word_fd,
         parent: Identity::own().pid,
         cwd: spec.cwd.clone(),
         limits: spec.limits,

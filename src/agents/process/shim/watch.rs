@@ -104,9 +104,6 @@ impl<'a> Watch<'a> {
         let leftovers = self.kill_the_rest().await;
         let survivors = if self.childless { 0 } else { descendants(Identity::own().pid).len() };
         let remainder = program.finish().await;
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.remove();
-        }
         let end = match remainder.never_ran {
             Some(why) => End::CannotStart(why),
             None => self.end.expect("BUG: the loop ends with the program"),
