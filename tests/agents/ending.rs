@@ -1,6 +1,7 @@
 //! How programs end, and that nothing of them is left.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::Duration;
 
 use taskloom::agents::process::{Cause, End, Input, LaunchSpec, Stderr};
@@ -113,6 +114,47 @@ async fn children_that_leave_the_session_do_not_get_away() {
 }
 
 #[tokio::test]
+async fn a_child_that_never_stays_the_same_process_is_caught() {
+    let desk = Desk::new();
+    fs::write(desk.path().join("hop"), "setsid sh hop > /dev/null 2>&1 & exit").unwrap();
+    let story = story_of(desk.launch("hopper", "sh hop & echo up").await).await;
+    assert_eq!((story.output.as_str(), story.exit().survivors), ("up\n", 0));
+    assert!(desk.alive("hopper").is_empty());
+}
+
+#[tokio::test]
+async fn a_fork_bomb_stays_within_its_limit_and_nothing_of_it_is_left() {
+    const PROCESSES: u64 = 50;
+    let desk = Desk::new();
+    // A shell that cannot fork gives up; what it has started stays.
+    let bomb =
+        "bomb() { while :; do sleep 1000 & bomb & done; }; bomb 2> /dev/null & exec sleep 1000";
+    // The kernel does not hold root to that limit, so root lets somebody else throw it.
+    let nobody = ["setpriv", "--reuid=65534", "--clear-groups", "sh", "-c", bomb];
+    let mut spec = desk.spec("bomb", bomb);
+    let mut user = nix::unistd::geteuid().as_raw();
+    if user == 0 {
+        user = 65534;
+        spec.program = nobody.map(str::to_owned).into();
+        spec.cwd = "/".into();
+    }
+    spec.limits.processes = Some(threads_of(user) + PROCESSES);
+    let mut process = launch(&spec).await;
+    until("it has gone off", || desk.alive("bomb").len() as u64 > PROCESSES / 2).await;
+    assert!((desk.alive("bomb").len() as u64) < 2 * PROCESSES, "it is held");
+    process.stop(Duration::ZERO).await.unwrap();
+    assert_eq!(soon(process.wait()).await.unwrap().survivors, 0);
+    assert!(desk.alive("bomb").is_empty());
+}
+
+/// What the kernel counts against the limit of a user.
+fn threads_of(user: u32) -> u64 {
+    let of_user = |entry: &fs::DirEntry| entry.metadata().is_ok_and(|m| m.uid() == user);
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter(of_user);
+    processes.filter_map(|p| Some(fs::read_dir(p.path().join("task")).ok()?.count() as u64)).sum()
+}
+
+#[tokio::test]
 async fn a_child_that_holds_the_output_is_waited_for_a_moment_and_then_killed() {
     let desk = Desk::new();
     let finishes = "mkfifo gate; (read go < gate; echo late) & echo early; (echo > gate) &";
@@ -129,8 +171,8 @@ async fn a_child_that_holds_the_output_is_waited_for_a_moment_and_then_killed() 
 async fn a_program_that_cannot_be_started_is_told_with_its_path_and_has_no_exit_code() {
     let desk = Desk::new();
     let plain = desk.path().join("plain.txt");
-    std::fs::write(&plain, "not a program").unwrap();
-    std::fs::set_permissions(&plain, std::fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&plain, "not a program").unwrap();
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o600)).unwrap();
     let none = desk.path().join("no/such/program");
     let gone = desk.path().join("no/such/directory");
     let cases = [

@@ -1,7 +1,6 @@
 //! What a daemon finds again: programs that go on, have ended, or are lost.
 
 use std::fs;
-use std::time::Duration;
 
 use serde_json::json;
 use taskloom::agents::process::{Cause, Cursor, End, Error, Input, LaunchSpec};
@@ -225,24 +224,30 @@ async fn after_a_restart_of_the_machine_nothing_is_signalled() {
     assert!(stranger.is_alive());
 }
 
+/// A program that removes what `what` names once it is supervised.
+async fn launch_remover(desk: &Desk, stem: &str, what: &str) {
+    let script = format!("read go; rm -f {what}; echo > removed; sleep 1000");
+    let mut spec = desk.spec(stem, &script);
+    spec.input = Input::Open(String::new());
+    let mut process = launch(&spec).await;
+    process.write_stdin("go\n").await.unwrap();
+    until("it is removed", || desk.path().join("removed").exists()).await;
+}
+
 #[tokio::test]
 async fn a_program_that_removes_its_records_does_not_run_twice() {
     let desk = Desk::new();
-    let process = desk.launch("sly", "rm -f sly.*; echo > removed; sleep 1000").await;
-    until("the records are gone", || desk.path().join("removed").exists()).await;
-    drop(process);
+    launch_remover(&desk, "sly", "sly.*").await;
     let (kind, _) = found(desk.adopt("sly", Cursor::default()).await);
-    assert!(kind == "lost" && desk.alive("sly").is_empty());
+    assert!(kind == "lost" && desk.alive("sly").is_empty(), "{kind}");
 }
 
 #[tokio::test]
 async fn a_shim_that_cannot_be_reached_any_more_is_ended() {
     let desk = Desk::new();
-    let process = desk.launch("mute", "rm -f mute.ctl.sock; echo > removed; sleep 1000").await;
-    until("the socket is gone", || desk.path().join("removed").exists()).await;
-    drop(process);
+    launch_remover(&desk, "mute", "mute.ctl.sock").await;
     let (kind, _) = found(desk.adopt("mute", Cursor::default()).await);
-    assert!(kind == "lost" && desk.alive("mute").is_empty());
+    assert!(kind == "lost" && desk.alive("mute").is_empty(), "{kind}");
 }
 
 #[tokio::test]
@@ -276,6 +281,6 @@ async fn where_no_records_can_be_kept_nothing_is_launched() {
     assert!(matches!(refused, Error::NotLaunched { .. }), "{refused}");
     let helper = taskloom::agents::process::Launcher::new("/no/such/helper");
     let refused = soon(helper.launch(&desk.spec("x", "true"))).await.unwrap_err();
-    assert_eq!(refused.to_string(), "cannot start /no/such/helper");
-    assert!(Duration::ZERO.is_zero() && desk.alive("x").is_empty());
+    assert_eq!(refused.to_string(), "cannot start `/no/such/helper`");
+    assert!(desk.alive("x").is_empty());
 }

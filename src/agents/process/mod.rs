@@ -67,7 +67,8 @@ pub struct LaunchSpec {
     pub input: Input,
     /// Where its error output goes.
     pub stderr: Stderr,
-    /// Whether it is given a socket on which it can say something, `agent.sock` in `dir`.
+    /// Whether it is given a socket on which it can say something, `agent.sock` in `dir`; of the
+    /// programs that run in one directory only one can have it.
     pub agent_socket: bool,
     /// How long it may run, on the clock that stands still while the machine sleeps.
     pub deadline: Option<Duration>,
@@ -195,7 +196,7 @@ pub enum Cause {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There was a launch under this stem: adopt it.
-    #[error("`{stem}` in {} was launched before", .dir.display())]
+    #[error("`{stem}` in `{}` was launched before", .dir.display())]
     AlreadyLaunched {
         /// Where the records are.
         dir: PathBuf,
@@ -203,7 +204,7 @@ pub enum Error {
         stem: String,
     },
     /// The shim did not get as far as starting the program: nothing runs.
-    #[error("`{stem}` in {} cannot be launched: {why}", .dir.display())]
+    #[error("`{stem}` in `{}` cannot be launched: {why}", .dir.display())]
     NotLaunched {
         /// Where the records would be.
         dir: PathBuf,
@@ -213,7 +214,7 @@ pub enum Error {
         why: String,
     },
     /// The program is gone and nobody knows how it ended. Nothing of it is left.
-    #[error("{why}; {killed} of its processes were still alive and have been killed")]
+    #[error("{why}{}", what_was_killed(*.killed))]
     Lost {
         /// What is missing.
         why: &'static str,
@@ -230,7 +231,7 @@ pub enum Error {
     #[error("the program has ended")]
     Ended,
     /// The machine did not do its part.
-    #[error("cannot {doing} {}", .path.display())]
+    #[error("cannot {doing} `{}`", .path.display())]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -239,6 +240,14 @@ pub enum Error {
         /// What the machine says.
         source: io::Error,
     },
+}
+
+fn what_was_killed(killed: u32) -> String {
+    match killed {
+        0 => String::new(),
+        1 => "; one of its processes was still alive and has been killed".to_owned(),
+        more => format!("; {more} of its processes were still alive and have been killed"),
+    }
 }
 
 impl Error {

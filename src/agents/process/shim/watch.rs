@@ -101,7 +101,7 @@ impl<'a> Watch<'a> {
     pub(super) async fn run(mut self, mut program: Program, started_at: Timestamp) -> Exit {
         self.while_it_runs(&mut program).await;
         self.linger(&mut program).await;
-        let leftovers = self.kill_the_rest().await;
+        let leftovers = self.kill_the_rest(program.leader()).await;
         let survivors = if self.childless { 0 } else { descendants(Identity::own().pid).len() };
         let remainder = program.finish().await;
         let end = match remainder.never_ran {
@@ -153,7 +153,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Kills until nothing is left, and returns how many there were.
-    async fn kill_the_rest(&mut self) -> u32 {
+    async fn kill_the_rest(&mut self, leader: Identity) -> u32 {
         let mut found = BTreeSet::new();
         for _ in 0..KILL_ROUNDS_MAX {
             if self.childless {
@@ -163,7 +163,7 @@ impl<'a> Watch<'a> {
             let mut again = pin!(sleep(KILL_AGAIN));
             while !self.childless {
                 tokio::select! {
-                    _ = self.child_ended.recv() => self.collect(Identity::own()),
+                    _ = self.child_ended.recv() => self.collect(leader),
                     () = again.as_mut() => break,
                 }
             }
@@ -181,7 +181,8 @@ impl<'a> Watch<'a> {
                 None
             }
         } {
-            if pid.as_raw_pid() == leader.pid {
+            // Once the leader is collected its pid may be given to another process down here.
+            if self.end.is_none() && pid.as_raw_pid() == leader.pid {
                 let code = status.exit_status().map(End::Code);
                 let signal = status.terminating_signal().map(End::Signal);
                 self.end = code.or(signal);
