@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on should say where")]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -24,14 +25,21 @@ async fn main() {
     )
     .unwrap();
     let dir = dir.path();
-    let (mut bare, mut shell, mut shim) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare, mut shell, mut disk, mut shim) = (vec![], vec![], vec![], vec![]);
     for round in 0..ROUNDS {
+        disk.push(synced(dir));
         bare.push(spawned(&["true"]).await);
         shell.push(spawned(&["sh", "-c", ":"]).await);
         shim.push(launched(&spec(dir, &format!("t{round}"), &["true"])).await);
     }
     println!("launch to exit, {ROUNDS} rounds             p50        p99");
-    for (name, times) in [("true", bare), ("sh -c :", shell), ("true through the shim", shim)] {
+    let table = [
+        ("true", bare),
+        ("sh -c :", shell),
+        ("one small file, synced", disk),
+        ("true through the shim", shim),
+    ];
+    for (name, times) in table {
         println!("  {name:32} {}", quantiles(times));
     }
     let (mut cat, mut log) = (Vec::new(), Vec::new());
@@ -64,6 +72,15 @@ async fn launched(spec: &LaunchSpec) -> Duration {
     let watch = Stopwatch::start();
     let mut process = Launcher::new(TASKLOOM).launch(spec).await.unwrap();
     assert!(process.wait().await.unwrap().is_success());
+    watch.elapsed()
+}
+
+/// What every launch must wait for: its record.
+fn synced(dir: &Path) -> Duration {
+    let watch = Stopwatch::start();
+    let mut file = tempfile::NamedTempFile::new_in(dir).unwrap();
+    file.write_all(&[b' '; 300]).unwrap();
+    file.as_file().sync_all().unwrap();
     watch.elapsed()
 }
 

@@ -67,8 +67,18 @@ impl Desk {
         fs::read_to_string(log_path(self.path(), stem)).unwrap()
     }
 
-    /// The pids of what carries the mark of the launch.
+    /// The pids of what is alive of the program.
     fn alive(&self, stem: &str) -> Vec<i32> {
+        let is_shim = |pid: &i32| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"taskloom\0shim\0")
+        };
+        let mut alive = self.marked(stem);
+        alive.retain(|pid| !is_shim(pid));
+        alive
+    }
+
+    /// The pids of what carries the mark of the launch, its shim included.
+    fn marked(&self, stem: &str) -> Vec<i32> {
         let mark = format!("{MARKER}={}/{stem}", self.path().display());
         let carries = |pid: &i32| {
             fs::read(format!("/proc/{pid}/environ"))

@@ -252,5 +252,6 @@ async fn thirty_at_once_leave_nothing_behind() {
     for stem in &stems {
         assert!(desk.alive(stem).is_empty());
         assert!(!desk.path().join(format!("{stem}.ctl.sock")).exists());
+        until("its shim is gone", || desk.marked(stem).is_empty()).await;
     }
 }

@@ -239,7 +239,7 @@ async fn a_program_that_removes_its_records_does_not_run_twice() {
     let desk = Desk::new();
     launch_remover(&desk, "sly", "sly.*").await;
     let (kind, _) = found(desk.adopt("sly", Cursor::default()).await);
-    assert!(kind == "lost" && desk.alive("sly").is_empty(), "{kind}");
+    assert!(kind == "lost" && desk.marked("sly").is_empty(), "{kind}");
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn a_shim_that_cannot_be_reached_any_more_is_ended() {
     let desk = Desk::new();
     launch_remover(&desk, "mute", "mute.ctl.sock").await;
     let (kind, _) = found(desk.adopt("mute", Cursor::default()).await);
-    assert!(kind == "lost" && desk.alive("mute").is_empty(), "{kind}");
+    assert!(kind == "lost" && desk.marked("mute").is_empty(), "{kind}");
 }
 
 #[tokio::test]

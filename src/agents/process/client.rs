@@ -130,13 +130,11 @@ impl Launcher {
             }
             Reply::Refused { why } => return Err(refused(why)),
         }
+        // Whoever starts a process must collect it; it needs nothing else from us.
+        tokio::spawn(async move { shim.wait().await });
         let place = Place { dir: spec.dir.clone(), stem: spec.stem.clone() };
         match place.connect() {
-            Ok(stream) => {
-                let mut found = place.supervise(stream.into(), Cursor::default());
-                found.shim = Some(shim);
-                Ok(found)
-            }
+            Ok(stream) => Ok(place.supervise(stream.into(), Cursor::default())),
             // It may have ended by now; if so there is a record of that.
             Err(_) => match adopt(&spec.dir, &spec.stem, Cursor::default()).await? {
                 Adopted::Running(found) | Adopted::Finished(found) | Adopted::Lost(found) => {
@@ -240,7 +238,7 @@ impl Place {
             None
         });
         let state = State::default();
-        Supervised { place: self, shim: None, link, state, seen, log, signals, trouble, orders: 0 }
+        Supervised { place: self, link, state, seen, log, signals, trouble, orders: 0 }
     }
 
     /// What became of a launch that nobody supervises any more.
@@ -328,8 +326,6 @@ enum Heard {
 #[derive(Debug)]
 pub struct Supervised {
     place: Place,
-    /// The shim, if it was started here and is still to be collected.
-    shim: Option<Child>,
     link: Link,
     state: State,
     seen: Cursor,
@@ -357,9 +353,6 @@ impl Supervised {
             match &mut self.link {
                 Link::Live(_) => self.follow().await?,
                 Link::Exited(exit) => {
-                    if let Some(shim) = &mut self.shim {
-                        shim.wait().await.ok();
-                    }
                     let exit = exit.clone();
                     self.link = Link::Over;
                     return Ok(Some(ProcessEvent::Exited(exit)));

@@ -19,7 +19,8 @@ mod log;
 mod shim;
 mod tree;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -314,14 +315,14 @@ const RECORD_SCHEMA: u32 = 1;
 /// Records are a few hundred bytes; a longer one is not ours.
 const RECORD_BYTES_MAX: u64 = 64 << 10;
 
-/// Writes `value` so that a reader finds all of it or nothing, even after a crash.
-fn write_record<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+/// Puts `value` at `path`, so that a reader finds all of it or nothing. Until the file that is
+/// returned has been synced, a power failure may leave an empty one, which no reader takes for a
+/// record.
+fn put_record<T: Serialize>(path: &Path, value: &T) -> io::Result<File> {
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    serde_json::to_writer(&mut file, value)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    file.write_all(&serde_json::to_vec(value)?)?;
+    Ok(file.persist(path)?)
 }
 
 /// The value of a program's [`MARKER`].

@@ -10,7 +10,7 @@ mod watch;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::agents::process::control::{self, State};
 use crate::agents::process::log::Log;
 use crate::agents::process::tree::{Cgroup, Identity, boot_id};
 use crate::agents::process::{
-    AGENT_SOCKET, Cause, End, Exit, LaunchSpec, Part, RECORD_SCHEMA, Record, Stderr, write_record,
+    AGENT_SOCKET, Cause, End, Exit, LaunchSpec, Part, RECORD_SCHEMA, Record, Stderr, put_record,
 };
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
@@ -229,7 +229,7 @@ impl<'a> Launch<'a> {
             cgroup: group,
         };
         // From here on the stem is used up, and whoever comes later finds all there is.
-        write_record(Path::new(&Part::Record.of(&spec.stem)), &record)?;
+        put_record(Path::new(&Part::Record.of(&spec.stem)), &record)?.sync_all()?;
         let clients = control::serve_clients(control, inbox.clone(), state.clone());
         let mut servers = vec![tokio::spawn(clients)];
         servers.extend(agent.map(|socket| tokio::spawn(control::serve_program(socket, inbox))));
@@ -273,26 +273,31 @@ struct Ended {
 
 impl Ended {
     /// Writes down how it ended, clears up, and says it to whoever listens: in this order, so that
-    /// whoever knows of the end finds nothing left of the launch but its records.
+    /// whoever knows of the end finds nothing left of the launch but its records. What was told is
+    /// in safe hands, so the disk is waited for last.
     async fn file(self, spec: &LaunchSpec, lock: File) {
-        let path = PathBuf::from(Part::Exit.of(&spec.stem));
-        for _ in 0..EXIT_TRIES_MAX {
-            if write_record(&path, &self.exit).is_ok() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        let written = self.write(Path::new(&Part::Exit.of(&spec.stem))).await;
         self.servers.iter().for_each(JoinHandle::abort);
         remove(&Part::Control.of(&spec.stem)).ok();
         if spec.agent_socket {
             remove(AGENT_SOCKET).ok();
         }
         drop(lock);
-        let log_bytes = self.exit.log_bytes;
         self.state.send_modify(|s| {
-            s.log_bytes = log_bytes;
+            s.log_bytes = self.exit.log_bytes;
             s.exit = Some(self.exit);
         });
         tokio::time::timeout(FAREWELL, self.state.closed()).await.ok();
+        written.map(|file| file.sync_all());
+    }
+
+    async fn write(&self, path: &Path) -> Option<File> {
+        for _ in 0..EXIT_TRIES_MAX {
+            if let Ok(file) = put_record(path, &self.exit) {
+                return Some(file);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        None
     }
 }
