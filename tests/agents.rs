@@ -69,12 +69,12 @@ impl Desk {
 
     /// The pids of what is alive of the program.
     fn alive(&self, stem: &str) -> Vec<i32> {
-        let is_shim = |pid: &i32| {
-            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"taskloom\0shim\0")
+        // One that is just ending has no command line any more.
+        let counts = |pid: &i32| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| !line.is_empty() && line != b"taskloom\0shim\0")
         };
-        let mut alive = self.marked(stem);
-        alive.retain(|pid| !is_shim(pid));
-        alive
+        self.marked(stem).into_iter().filter(counts).collect()
     }
 
     /// The pids of what carries the mark of the launch, its shim included.
