@@ -89,7 +89,9 @@ fn prepare(spec: &ExecSpec) -> io::Result<()> {
         return Err(io::Error::other("its supervisor is gone"));
     }
     if let Some(group) = &spec.cgroup {
-        std::fs::write(group.join("cgroup.procs"), "0")?;
+        // A group that can be made cannot always be entered (controllers of the group above may
+        // forbid it); what is not in it is found by the walk over the tree.
+        std::fs::write(group.join("cgroup.procs"), "0").ok();
     }
     umask(Mode::from_bits_truncate(spec.umask));
     let limits = [
