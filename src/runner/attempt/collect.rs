@@ -1,0 +1,179 @@
+//! Brings the agent's work into the engine's repository and looks at what it is.
+
+use crate::git::{self, Changes, Checkout, Kind, RefChange, RefName, Why};
+use crate::ids::CommitId;
+use crate::notify::Output;
+use crate::runner::attempt::{Attempt, Break};
+use crate::runner::job::{Report, StepFailure};
+use crate::runner::lanes::pulls::branch;
+use crate::runner::project::{told, trouble};
+use crate::state::FailureClass;
+
+/// Paths that decide what runs on other people's machines, or what later agents are told. A person
+/// lets a change to them through.
+const PROTECTED: &[&str] = &[
+    ".github/",
+    ".gitattributes",
+    ".gitmodules",
+    ".claude/",
+    ".mcp.json",
+    "CLAUDE.md",
+    "AGENTS.md",
+];
+
+/// What an agent has done.
+pub(super) struct Collected {
+    pub(super) commit: CommitId,
+    pub(super) commits: u32,
+    pub(super) files: u32,
+    pub(super) insertions: u32,
+    pub(super) deletions: u32,
+    /// Paths that a person must let through, with the reason.
+    pub(super) protected: Vec<String>,
+}
+
+impl Attempt<'_> {
+    /// Imports what HEAD of the worktree names and commits what was not committed.
+    pub(super) async fn collect(&self, checkout: &Checkout) -> Result<Collected, Break> {
+        let commit = self.import(checkout).await?;
+        let bare = &self.project.bare;
+        let base = &checkout.base;
+        let commits = bare.ahead(base, &commit).await.map_err(|error| trouble(&error))?;
+        let changes = bare.changes(base, &commit).await.map_err(|error| trouble(&error))?;
+        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        Ok(Collected {
+            commits: count(commits as u64),
+            files: count(changes.files.len() as u64),
+            insertions: count(changes.insertions()),
+            deletions: count(changes.deletions()),
+            protected: protected(&changes),
+            commit,
+        })
+    }
+
+    /// The commit that holds all work of the worktree, in the engine's repository.
+    pub(super) async fn import(&self, checkout: &Checkout) -> Result<CommitId, StepFailure> {
+        let bare = &self.project.bare;
+        let (run, id) = (&self.run.name, &self.spec().id);
+        let head = bare.import(checkout, &self.key()).await.map_err(|error| invalid(&error))?;
+        let message = format!(
+            "{id}: {}\n\nLeft uncommitted by the agent, committed by Taskloom.\n\n\
+             Taskloom-Run: {run}\nTaskloom-Task: {id}\nTaskloom-Attempt: {}\n\
+             Taskloom-Leftovers: true\n",
+            self.spec().title,
+            self.number
+        );
+        let (by, at) = (&self.shop.options.identity, self.shop.clock.now());
+        let left = bare.leftovers(checkout, &head, &message, by, at).await;
+        let left = left.map_err(|error| invalid(&error))?;
+        for (path, why) in &left.left_out {
+            let remark = format!("`{path}` cannot be committed: {}", reason(*why));
+            self.reporter.report(Report::Remark(remark));
+        }
+        if left.commit.is_some() {
+            let line = "uncommitted work was committed by Taskloom";
+            self.say(Output::Line(line.to_owned()));
+        }
+        Ok(left.commit.unwrap_or(head))
+    }
+
+    /// Points the task's branch at what was verified.
+    pub(super) async fn point_branch(&self, commit: &CommitId) -> Result<(), StepFailure> {
+        let name = branch(&self.run.branches().task(&self.spec().id)).to_ref();
+        self.hold(name, commit).await.map_err(|error| trouble(&error))
+    }
+
+    /// Points a ref at a commit and lets go of where the work was staged.
+    pub(super) async fn hold(&self, name: RefName, commit: &CommitId) -> Result<(), git::Error> {
+        let bare = &self.project.bare;
+        let staged = RefName::new(&format!("refs/staging/{}", self.key()))?;
+        let mut changes = Vec::new();
+        match bare.lookup(&name).await? {
+            Some(from) if from == *commit => {}
+            Some(from) => changes.push(RefChange::Move { name, from, to: commit.clone() }),
+            None => changes.push(RefChange::Create { name, to: commit.clone() }),
+        }
+        if let Some(from) = bare.lookup(&staged).await? {
+            changes.push(RefChange::Delete { name: staged, from });
+        }
+        if changes.is_empty() { Ok(()) } else { bare.transact(&changes).await }
+    }
+
+    /// What names this attempt in the engine's repository.
+    pub(super) fn key(&self) -> String {
+        let (run, id) = (&self.run.name, &self.spec().id);
+        format!("{}/{}/{id}/{}", run.graph, run.number, self.number)
+    }
+}
+
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Repository => "it is a repository of its own",
+        Why::NotAFile => "it is neither a file nor a link",
+        Why::Unreadable => "it cannot be read",
+    }
+}
+
+/// What cannot be taken in is the agent's doing unless git itself is in trouble.
+fn invalid(error: &crate::git::Error) -> StepFailure {
+    let failure = trouble(error);
+    if failure.class == FailureClass::Internal {
+        let message = format!("the work cannot be taken in: {}", told(error));
+        return StepFailure::new(FailureClass::InvalidSignal, message);
+    }
+    failure
+}
+
+fn protected(changes: &Changes) -> Vec<String> {
+    let reason = |change: &crate::git::Change| {
+        let path = &change.path;
+        let guarded = PROTECTED.iter().any(|p| match p.strip_suffix('/') {
+            Some(dir) => path.split('/').any(|part| part == dir),
+            None => path.rsplit('/').next() == Some(p),
+        });
+        match &change.kind {
+            Kind::Gitlink => Some(format!("`{path}` is a submodule")),
+            Kind::Symlink { target } if leaves_tree(path, target.as_deref()) => {
+                Some(format!("`{path}` is a link out of the tree"))
+            }
+            _ if guarded => Some(format!("`{path}` is a protected path")),
+            Kind::File | Kind::Executable | Kind::Symlink { .. } => None,
+        }
+    };
+    changes.files.iter().filter_map(reason).collect()
+}
+
+/// Whether a link at `path` points out of the tree, or to where nobody knows.
+fn leaves_tree(path: &str, target: Option<&str>) -> bool {
+    let Some(target) = target else { return true };
+    if target.starts_with('/') {
+        return true;
+    }
+    let mut depth = path.matches('/').count() as i64;
+    for part in target.split('/') {
+        match part {
+            ".." => depth -= 1,
+            "" | "." => {}
+            _ => depth += 1,
+        }
+        if depth < 0 {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leaves_the_tree_when_it_climbs_above_its_top_on_the_way() {
+        assert!(!leaves_tree("a/b", Some("../c")));
+        assert!(!leaves_tree("a/b/c", Some("../../x/../y")));
+        assert!(leaves_tree("a", Some("../c")));
+        assert!(leaves_tree("a/b", Some("../../a/b")));
+        assert!(leaves_tree("a", Some("/etc/passwd")));
+        assert!(leaves_tree("a", None));
+    }
+}

@@ -1,0 +1,219 @@
+//! One attempt, from worktree to verified commit.
+//!
+//! The line: prepare → launch → kickoff → work → collect → gate → (back to work) → propose,
+//! then always capture and tear down. Every step looks first at what is on disk: an attempt that
+//! a crash cut short goes on where it was, and an agent that still runs never notices.
+
+mod collect;
+pub(crate) mod command;
+mod gate;
+mod prepare;
+mod record;
+mod teardown;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::git::{Checkout, Place};
+use crate::graph::{PrPolicy, Task, TaskIx};
+use crate::ids::CommitId;
+use crate::notify::{Output, TaskRef};
+use crate::runner::job::{AttemptContext, Job, Report, Reporter, RunInfo, StepFailure, ToAttempt};
+use crate::runner::project::Project;
+use crate::runner::shop::Inner;
+use crate::state::{AttemptEnd, AttemptOutcome, FailureClass, Proposal, Step};
+
+use collect::Collected;
+use record::Record;
+
+/// An attempt under way.
+pub(crate) struct Attempt<'a> {
+    shop: &'a Arc<Inner>,
+    run: &'a RunInfo,
+    task: TaskIx,
+    number: u32,
+    context: AttemptContext,
+    project: Arc<Project>,
+    place: Place,
+    /// The attempt's directory.
+    dir: PathBuf,
+    reporter: &'a Reporter,
+    reference: TaskRef,
+}
+
+/// Why an attempt does not come to a proposal.
+enum Break {
+    /// It ended in another way.
+    Outcome(Box<AttemptOutcome>),
+    /// A step failed.
+    Step(StepFailure),
+}
+
+impl From<AttemptOutcome> for Break {
+    fn from(outcome: AttemptOutcome) -> Self {
+        Self::Outcome(Box::new(outcome))
+    }
+}
+
+impl From<StepFailure> for Break {
+    fn from(failure: StepFailure) -> Self {
+        Self::Step(failure)
+    }
+}
+
+/// Carries an attempt out, or goes on with it.
+pub(crate) async fn run(
+    shop: &Arc<Inner>,
+    job: &Job,
+    task: TaskIx,
+    number: u32,
+    reporter: &Reporter,
+    told: mpsc::UnboundedReceiver<ToAttempt>,
+) -> AttemptEnd {
+    let run = &*job.run;
+    let id = run.graph.task(task).id.clone();
+    let dir = shop.layout.attempt(&run.project.id, &run.name, &id, number);
+    let project = match shop.projects.open(&run.project).await {
+        Ok(project) => project,
+        Err(failure) => return failed(failure),
+    };
+    let attempt = Attempt {
+        shop,
+        run,
+        task,
+        number,
+        context: job.attempt.as_deref().cloned().unwrap_or_default(),
+        project,
+        place: Place::task(&run.name, &id),
+        dir,
+        reporter,
+        reference: TaskRef {
+            project: run.project.id.clone(),
+            run: run.id,
+            name: run.name.clone(),
+            task: id,
+        },
+    };
+    let end = attempt.whole(told).await;
+    shop.streams.close(&attempt.reference);
+    end
+}
+
+fn failed(failure: StepFailure) -> AttemptEnd {
+    let StepFailure { class, message } = failure;
+    let message = message.into();
+    AttemptEnd {
+        outcome: AttemptOutcome::Failed { class, message, kept: None },
+        summary: None,
+        concerns: Vec::new(),
+        usage: crate::state::Usage::default(),
+    }
+}
+
+impl Attempt<'_> {
+    fn spec(&self) -> &Task {
+        self.run.graph.task(self.task)
+    }
+
+    fn step(&self, step: Step) {
+        self.reporter.report(Report::Step(step));
+    }
+
+    fn say(&self, output: Output) {
+        self.shop.streams.post(&self.reference, &self.spec().title, output);
+    }
+
+    async fn whole(&self, told: mpsc::UnboundedReceiver<ToAttempt>) -> AttemptEnd {
+        // An earlier process may have come to the end and died before it could say so.
+        if let Some(end) = self.finished_before() {
+            return end;
+        }
+        let mut record = match Record::open(&self.dir, self.number) {
+            Ok(record) => record,
+            Err(error) => return failed(self.cannot_write(&error)),
+        };
+        let outcome = match self.line(&mut record, told).await {
+            Ok(outcome) => outcome,
+            Err(Break::Outcome(outcome)) => *outcome,
+            Err(Break::Step(StepFailure { class, message })) => {
+                AttemptOutcome::Failed { class, message: message.into(), kept: None }
+            }
+        };
+        self.step(Step::Capturing);
+        let outcome = self.save_work(outcome, &mut record).await;
+        self.capture(&mut record, &outcome);
+        self.step(Step::TearingDown);
+        self.tear_down(&outcome, &mut record).await;
+        let end = record.end(outcome);
+        self.remember(&end, &mut record);
+        end
+    }
+
+    /// From worktree to verified commit.
+    async fn line(
+        &self,
+        record: &mut Record,
+        mut told: mpsc::UnboundedReceiver<ToAttempt>,
+    ) -> Result<AttemptOutcome, Break> {
+        let prepared = self.prepare().await?;
+        let (mut agent, begun) = self.launch(&prepared, &mut told, record).await?;
+        let mut last: Option<CommitId> = None;
+        for round in begun.. {
+            record.begin_turn(round - 1);
+            self.work(&mut agent, record, &mut told).await?;
+            self.step(Step::Gating);
+            let collected = self.collect(&prepared.checkout).await?;
+            self.demand_work(&collected, &prepared.checkout, record)?;
+            let evidence = match self.gate(&collected.commit, round).await? {
+                gate::Gate::Passed(evidence) => evidence,
+                gate::Gate::Failed { how, output } => {
+                    let same = last.as_ref() == Some(&collected.commit);
+                    self.feed_back(&mut agent, round, same, &how, &output).await?;
+                    last = Some(collected.commit);
+                    self.step(Step::Working);
+                    continue;
+                }
+            };
+            if collected.commits == 0 {
+                return Ok(AttemptOutcome::NoChanges);
+            }
+            self.point_branch(&collected.commit).await?;
+            return Ok(AttemptOutcome::Proposed(Proposal {
+                base: prepared.checkout.base.clone(),
+                commits: collected.commits,
+                files: collected.files,
+                insertions: collected.insertions,
+                deletions: collected.deletions,
+                protected: collected.protected,
+                commit: collected.commit,
+                evidence,
+            }));
+        }
+        unreachable!("BUG: the rounds of a gate are bounded")
+    }
+
+    /// Ending well with nothing done is no success unless the task may.
+    fn demand_work(
+        &self,
+        collected: &Collected,
+        checkout: &Checkout,
+        record: &Record,
+    ) -> Result<(), Break> {
+        let nothing = collected.commit == checkout.base;
+        let may = record.said_no_changes() || self.spec().pr == PrPolicy::Never;
+        if !nothing || may {
+            return Ok(());
+        }
+        let message = "the agent ended without an error and changed nothing; if nothing had to be \
+                       changed it should have said so (`taskloom task no-changes`)";
+        Err(StepFailure::new(FailureClass::NothingDone, message).into())
+    }
+
+    fn cannot_write(&self, error: &std::io::Error) -> StepFailure {
+        let message = format!("cannot write to {}: {error}", self.dir.display());
+        StepFailure::new(FailureClass::Transient, message)
+    }
+}

@@ -1,0 +1,340 @@
+//! Worktree, branch, instructions, receipt, agent.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::agents::process::{Adopted, Environment};
+use crate::agents::{
+    Agent, AgentEvent, AgentRun, Command, Cursor, Error as AgentError, Profile, RunSpec,
+};
+use crate::git::{Checkout, Order, RefName};
+use crate::graph::SandboxKind;
+use crate::ids::CommitId;
+use crate::notify::Output;
+use crate::runner::attempt::command::{clean_checkout, process_trouble};
+use crate::runner::attempt::record::{Outputs, Record};
+use crate::runner::attempt::{Attempt, Break};
+use crate::runner::files;
+use crate::runner::instructions::{Brief, InputFile};
+use crate::runner::job::{Report, StepFailure, ToAttempt};
+use crate::runner::lanes::pulls::{branch, head_of};
+use crate::runner::project::told;
+use crate::runner::shop::Chosen;
+use crate::sandbox;
+use crate::state::{AttemptOutcome, FailureClass, Step};
+
+/// Where an agent that begins anew finds the work of earlier attempts.
+const PREVIOUS_REF: &str = "refs/taskloom/previous";
+
+/// How much of a note to a task is passed on, and how many notes.
+const NOTES_MAX: usize = 50;
+
+/// What an attempt stands on, written down before the agent starts.
+#[derive(Debug, Serialize, Deserialize)]
+struct Receipt {
+    worktree: String,
+    branch: String,
+    base: CommitId,
+    sandbox: sandbox::Receipt,
+    framework: String,
+}
+
+/// A worktree with everything that the agent is given.
+pub(super) struct Prepared {
+    pub(super) checkout: Checkout,
+    spec: RunSpec,
+    agent: std::sync::Arc<dyn Agent>,
+}
+
+impl Attempt<'_> {
+    /// Makes the worktree and writes what the agent is given, or finds it.
+    pub(super) async fn prepare(&self) -> Result<Prepared, Break> {
+        let Chosen { agent, profile, env } = self.shop.agent_of(self.spec())?;
+        let reach = self.sandbox_request(Path::new(""));
+        sandbox::receipt(&reach)
+            .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
+        let receipt: Option<Receipt> = files::read_json(&self.dir.join("receipt.json"))
+            .map_err(|error| self.cannot_write(&error))?;
+        let known = self
+            .project
+            .checkouts
+            .lookup(&self.place)
+            .filter(|found| receipt.as_ref().is_some_and(|receipt| receipt.base == found.base));
+        let checkout = match known {
+            Some(checkout) => checkout,
+            None => self.fresh_checkout(&*agent).await?,
+        };
+        let environment = self
+            .environment(&env)?
+            .with_taskloom(&self.dir, &self.shop.options.helper)
+            .map_err(|error| self.cannot_write(&error))?;
+        let spec = self.run_spec(profile, environment, &checkout);
+        self.write_brief(&checkout, &*agent).map_err(|error| self.cannot_write(&error))?;
+        let receipt = Receipt {
+            worktree: checkout.tree.display().to_string(),
+            branch: self.branch_name(),
+            base: checkout.base.clone(),
+            sandbox: sandbox::receipt(&spec.sandbox)
+                .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?,
+            framework: agent.kind().word().to_owned(),
+        };
+        files::write_json(&self.dir.join("receipt.json"), &receipt)
+            .map_err(|error| self.cannot_write(&error))?;
+        Ok(Prepared { checkout, spec, agent })
+    }
+
+    fn branch_name(&self) -> String {
+        self.run.branches().task(&self.spec().id)
+    }
+
+    fn lane_branch_name(&self) -> String {
+        self.run.branches().lane(&self.run.graph.lane(self.spec().lane).id)
+    }
+
+    /// An agent that can take its session up again goes on with its own commits; any other begins
+    /// at the lane's head and finds them under a ref. After a conflict everybody does.
+    async fn fresh_checkout(&self, agent: &dyn Agent) -> Result<Checkout, StepFailure> {
+        let lane = head_of(&self.project, &branch(&self.lane_branch_name())).await?;
+        let kept = self.context.kept.clone().filter(|_| !self.context.fresh);
+        let conflict =
+            self.context.failure.as_ref().is_some_and(|f| f.class == FailureClass::Conflict);
+        let resumes = agent.capabilities().resume_session && !conflict;
+        let previous = RefName::new(PREVIOUS_REF).expect("BUG: a ref of ours");
+        let refs: Vec<(RefName, CommitId)> =
+            kept.iter().map(|kept| (previous.clone(), kept.clone())).collect();
+        let own = branch(&self.branch_name());
+        let order = Order {
+            place: &self.place,
+            branch: Some(&own),
+            commit: kept.as_ref().filter(|_| resumes).unwrap_or(&lane),
+            refs: &refs,
+        };
+        clean_checkout(&self.project.checkouts, &order).await
+    }
+
+    pub(super) fn sandbox_request(&self, worktree: &Path) -> sandbox::Request {
+        let isolation = &self.spec().agent.isolation;
+        sandbox::Request {
+            kind: isolation.sandbox.unwrap_or(self.shop.options.sandbox),
+            worktree: worktree.to_owned(),
+            dir: self.dir.clone(),
+            network: isolation.network.unwrap_or(true),
+        }
+    }
+
+    /// The environment of agent and gate. A gate gets no more: the directory of `taskloom` is one
+    /// that an agent can write.
+    pub(super) fn environment(&self, names: &[String]) -> Result<Environment, StepFailure> {
+        let home = self.dir.join("home");
+        files::private_dir(&home).map_err(|error| self.cannot_write(&error))?;
+        let environment = self.shop.environment(&home, names);
+        self.shop.graph_environment(environment, &self.spec().env)
+    }
+
+    fn run_spec(&self, profile: Profile, environment: Environment, checkout: &Checkout) -> RunSpec {
+        RunSpec {
+            profile,
+            task: self.spec().id.clone(),
+            run: self.run.name.clone(),
+            attempt: self.number,
+            turn: 0,
+            worktree: checkout.tree.clone(),
+            dir: self.dir.clone(),
+            instructions: self.dir.join("instructions.md"),
+            inputs: Some(self.dir.join("inputs.json")),
+            feedback: None,
+            session: None,
+            environment,
+            sandbox: self.sandbox_request(&checkout.tree),
+            deadline: Some(self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout)),
+            limits: self.shop.options.limits,
+        }
+    }
+
+    fn write_brief(&self, checkout: &Checkout, agent: &dyn Agent) -> std::io::Result<()> {
+        let inputs = self.inputs()?;
+        let (summaries, notes) = (self.summaries(), self.notes()?);
+        let earlier: Vec<String> = (0..self.number)
+            .map(|number| {
+                let (project, name) = (&self.run.project.id, &self.run.name);
+                let dir = self.shop.layout.attempt(project, name, &self.spec().id, number);
+                dir.display().to_string()
+            })
+            .collect();
+        let begins_anew = !agent.capabilities().resume_session && !self.context.fresh;
+        let kept = self.context.kept.is_some() && begins_anew;
+        let kind = self.spec().agent.isolation.sandbox.unwrap_or(self.shop.options.sandbox);
+        let (worktree, dir) = (checkout.tree.display().to_string(), self.dir.display().to_string());
+        let (own, lane) = (self.branch_name(), self.lane_branch_name());
+        let brief = Brief {
+            graph: &self.run.graph,
+            task: self.task,
+            run: &self.run.name,
+            attempt: self.number,
+            worktree: &worktree,
+            attempt_dir: &dir,
+            branch: &own,
+            lane_branch: &lane,
+            inputs: &inputs,
+            summaries: &summaries,
+            notes: &notes,
+            failure: self.context.failure.as_ref(),
+            earlier: &earlier,
+            note: self.context.note.as_deref(),
+            previous_ref: kept.then_some(PREVIOUS_REF),
+            sandbox: bounds(kind),
+        };
+        files::write(&self.dir.join("instructions.md"), brief.markdown().as_bytes())?;
+        files::write_json(&self.dir.join("manifest.json"), &brief.manifest())?;
+        files::write_json(&self.dir.join("policies.json"), &brief.policies())?;
+        files::write_json(&self.dir.join("inputs.json"), &inputs)?;
+        if let Some(context) = &self.run.graph.settings().context {
+            files::write(&self.dir.join("context.md"), context.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Files that upstream tasks declared and this one asks for.
+    fn inputs(&self) -> std::io::Result<Vec<InputFile>> {
+        let mut found = Vec::new();
+        for input in &self.spec().inputs {
+            let source = &self.run.graph.task(input.task).id;
+            let dir = self.shop.layout.task(&self.run.project.id, &self.run.name, source);
+            let outputs: Option<Outputs> = files::read_json(&dir.join("outputs.json"))?;
+            let declared = outputs.map(|outputs| outputs.files).unwrap_or_default();
+            let wanted = declared
+                .into_iter()
+                .filter(|file| input.category.as_ref().is_none_or(|c| *c == file.category));
+            found.extend(wanted.map(|file| InputFile {
+                path: file.path,
+                category: file.category,
+                source_task: source.clone(),
+            }));
+        }
+        Ok(found)
+    }
+
+    fn summaries(&self) -> Vec<(crate::ids::TaskId, String)> {
+        let parents = self.run.graph.parents(self.task).iter();
+        let of = |parent: &crate::graph::TaskIx| {
+            let id = self.run.graph.task(*parent).id.clone();
+            let dir = self.shop.layout.task(&self.run.project.id, &self.run.name, &id);
+            let text = std::fs::read_to_string(dir.join("summary.md")).ok()?;
+            Some((id, text))
+        };
+        parents.filter_map(of).collect()
+    }
+
+    fn notes(&self) -> std::io::Result<Vec<(crate::ids::TaskId, String)>> {
+        let dir = self.shop.layout.task(&self.run.project.id, &self.run.name, &self.spec().id);
+        let mut notes = files::read_lines(&dir.join("notes.jsonl"))?;
+        notes.truncate(NOTES_MAX);
+        Ok(notes)
+    }
+
+    /// Starts the agent, or finds it. Says in which round of its gate it is, from 1: that of its
+    /// turn.
+    pub(super) async fn launch(
+        &self,
+        prepared: &Prepared,
+        told: &mut mpsc::UnboundedReceiver<ToAttempt>,
+        record: &mut Record,
+    ) -> Result<(Box<dyn AgentRun>, u32), Break> {
+        // Looked for in this order: an agent that lives must still get the message.
+        if !self.was_launched(0) && matches!(told.try_recv(), Ok(ToAttempt::Stop)) {
+            return Err(AttemptOutcome::Stopped { kept: None }.into());
+        }
+        let mut spec = prepared.spec.clone();
+        loop {
+            // What was said in turns before the last one must be heard again.
+            let last = !self.was_launched(spec.turn + 1);
+            let cursor = Cursor { turn: spec.turn, ..Cursor::default() };
+            let adopted = prepared.agent.adopt(spec.clone(), cursor).await;
+            match adopted.map_err(|error| agent_trouble(&error))? {
+                Adopted::Running(run) | Adopted::Finished(run) | Adopted::Lost(run) if last => {
+                    self.step(Step::Working);
+                    return Ok((run, spec.turn + 1));
+                }
+                Adopted::Running(run) | Adopted::Finished(run) | Adopted::Lost(run) => {
+                    self.hear_again(run, record).await;
+                    spec.turn += 1;
+                }
+                Adopted::Never => break,
+            }
+        }
+        self.step(Step::Launching);
+        let id = &self.spec().id;
+        self.say(Output::Line(format!("attempt {} of `{id}` begins", self.number)));
+        let started = prepared.agent.start(spec).await.map_err(|error| agent_trouble(&error))?;
+        self.step(Step::Kickoff);
+        self.step(Step::Working);
+        Ok((started, 1))
+    }
+
+    async fn hear_again(&self, mut run: Box<dyn AgentRun>, record: &mut Record) {
+        while let Some(event) = run.next().await {
+            if let AgentEvent::Signal(said) = event {
+                record.hear(&said);
+            }
+        }
+    }
+
+    fn was_launched(&self, turn: u32) -> bool {
+        self.dir.join(format!("agent-{turn}.shim.json")).exists()
+    }
+
+    /// Gives the gate's output back to the agent, if it may answer it.
+    pub(super) async fn feed_back(
+        &self,
+        agent: &mut Box<dyn AgentRun>,
+        round: u32,
+        same: bool,
+        how: &str,
+        output: &str,
+    ) -> Result<(), Break> {
+        let gate = self.spec().gate.as_deref().unwrap_or_default();
+        let rounds = self.spec().max_gate_attempts;
+        self.reporter.report(Report::Gate {
+            passed: false,
+            detail: format!("{gate} ({how}), try {round} of {rounds}"),
+        });
+        let tail = output.trim_end();
+        if same || round >= rounds {
+            let why =
+                if same { "and the agent left the tree as it was" } else { "for the last time" };
+            let message = format!("the gate `{gate}` failed ({how}) {why}\n{tail}");
+            return Err(StepFailure::new(FailureClass::GateFailed, message).into());
+        }
+        let text = crate::runner::instructions::gate_feedback(gate, how, tail, round, rounds);
+        agent.send(Command::User(text)).await.map_err(|error| agent_trouble(&error))?;
+        Ok(())
+    }
+}
+
+/// What an agent is told about its walls.
+fn bounds(kind: SandboxKind) -> &'static str {
+    match kind {
+        SandboxKind::None => {
+            "There is no sandbox: what you run can reach everything that this user can. Stay inside \
+             your working directory."
+        }
+        SandboxKind::Bwrap | SandboxKind::Oci => {
+            "You run in a sandbox: only your working directory and your attempt's directory can be \
+             written. If something you need is outside, say so; do not try to get around it."
+        }
+    }
+}
+
+/// What an error of an agent means for the step that met it.
+pub(super) fn agent_trouble(error: &AgentError) -> StepFailure {
+    let class = match error {
+        AgentError::Process(error) => return process_trouble(error),
+        AgentError::Incomplete { .. }
+        | AgentError::NotInstalled { .. }
+        | AgentError::Sandbox(_) => FailureClass::CannotStart,
+        AgentError::Unsupported { .. } => FailureClass::Internal,
+    };
+    StepFailure::new(class, told(error))
+}

@@ -1,0 +1,178 @@
+//! What an attempt leaves on disk about itself, and what it has heard from its agent.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::agents::signals::{FileAction, Signal, Signalled};
+use crate::runner::files;
+use crate::state::{AttemptEnd, AttemptOutcome, Concern, ConcernKind, Usage};
+
+/// A file that a task declares for others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Declared {
+    pub(crate) path: String,
+    pub(crate) action: FileAction,
+    pub(crate) category: String,
+}
+
+/// `outputs.json`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Outputs {
+    pub(crate) schema_version: String,
+    pub(crate) files: Vec<Declared>,
+}
+
+/// What an attempt has heard, and where it writes it down.
+#[derive(Debug)]
+pub(crate) struct Record {
+    dir: PathBuf,
+    attempt: u32,
+    pub(crate) summary: Option<String>,
+    pub(crate) concerns: Vec<Concern>,
+    pub(crate) outputs: Vec<Declared>,
+    pub(crate) notes: Vec<(String, String)>,
+    pub(crate) usage: Usage,
+    /// The last question that waits for its answer, and the last answer that was passed on.
+    pub(crate) asks: Option<u64>,
+    pub(crate) answered: u64,
+    /// The last claim of the current turn.
+    pub(crate) claim: Option<Signal>,
+    no_changes: bool,
+    /// Counts turns, from 0.
+    turn: u32,
+    /// The last question that the engine was told of: its turn and number.
+    asked: (u32, u32),
+}
+
+impl Record {
+    pub(crate) fn open(dir: &Path, attempt: u32) -> io::Result<Self> {
+        files::private_dir(dir)?;
+        // What the agent said is heard again from the beginning.
+        files::write(&dir.join("transcript.jsonl"), b"")?;
+        Ok(Self {
+            turn: 0,
+            asked: files::read_json(&dir.join("asked.json"))?.unwrap_or_default(),
+            dir: dir.to_owned(),
+            attempt,
+            summary: None,
+            concerns: Vec::new(),
+            outputs: Vec::new(),
+            notes: Vec::new(),
+            usage: Usage::default(),
+            asks: None,
+            answered: 0,
+            claim: None,
+            no_changes: false,
+        })
+    }
+
+    /// Whether the agent said that nothing had to be changed, and nothing else since.
+    pub(crate) fn said_no_changes(&self) -> bool {
+        self.no_changes
+    }
+
+    /// A new turn: what was claimed before is void.
+    pub(crate) fn begin_turn(&mut self, turn: u32) {
+        self.claim = None;
+        self.no_changes = false;
+        self.asks = None;
+        self.answered = 0;
+        self.turn = turn;
+    }
+
+    /// Whether a question of the current turn is new to the engine. An earlier process may have
+    /// passed it on.
+    pub(crate) fn asks_anew(&mut self, seq: u32) -> bool {
+        let this = (self.turn, seq);
+        let new = this > self.asked;
+        if new {
+            self.asked = this;
+            if let Err(error) = files::write_json(&self.dir.join("asked.json"), &this) {
+                tracing::warn!(%error, "a question may be asked twice after a restart");
+            }
+        }
+        new
+    }
+
+    /// Takes in what the agent says, questions excepted.
+    pub(crate) fn hear(&mut self, said: &Signalled) {
+        match said.signal.clone() {
+            Signal::Done { summary } => {
+                self.summary = summary.or(self.summary.take());
+                self.no_changes = false;
+                self.claim = Some(said.signal.clone());
+            }
+            Signal::NoChanges {} => {
+                self.no_changes = true;
+                self.claim = Some(said.signal.clone());
+            }
+            Signal::Failed { .. } => self.claim = Some(said.signal.clone()),
+            Signal::Concern { text } => self.doubt(ConcernKind::Design, text),
+            Signal::OpsConcern { text } => self.doubt(ConcernKind::Ops, text),
+            Signal::Summary { text } => self.summary = Some(text),
+            Signal::Declare { path, action, category } => {
+                self.outputs.retain(|known| known.path != path);
+                self.outputs.push(Declared { path, action, category });
+            }
+            Signal::Note { to, text } => self.notes.push((to.to_string(), text)),
+            Signal::Ask { .. } | Signal::Plan { .. } | Signal::Progress { .. } => {}
+        }
+    }
+
+    pub(crate) fn doubt(&mut self, kind: ConcernKind, text: String) {
+        let concern = Concern { kind, attempt: self.attempt, text };
+        if !self.concerns.contains(&concern) {
+            self.concerns.push(concern);
+        }
+    }
+
+    /// One line of the transcript.
+    pub(crate) fn transcribe(&self, line: &Value) {
+        if let Err(error) = files::append_line(&self.dir.join("transcript.jsonl"), line) {
+            tracing::warn!(%error, dir = %self.dir.display(), "the transcript has a gap");
+        }
+    }
+
+    /// What the engine is told.
+    pub(crate) fn end(&self, outcome: AttemptOutcome) -> AttemptEnd {
+        AttemptEnd {
+            outcome,
+            summary: self.summary.clone().map(String::into_boxed_str),
+            concerns: self.concerns.clone(),
+            usage: self.usage,
+        }
+    }
+
+    /// Writes what people and later tasks read.
+    pub(crate) fn write(&self) -> io::Result<()> {
+        if let Some(summary) = &self.summary {
+            files::write(&self.dir.join("summary.md"), summary.as_bytes())?;
+        }
+        if !self.concerns.is_empty() {
+            let path = self.dir.join("concerns.jsonl");
+            let lines = self.concerns.iter().map(|concern| json!(concern).to_string() + "\n");
+            files::write(&path, lines.collect::<String>().as_bytes())?;
+        }
+        if !self.outputs.is_empty() {
+            let outputs = Outputs { schema_version: "1".to_owned(), files: self.outputs.clone() };
+            files::write_json(&self.dir.join("outputs.json"), &outputs)?;
+        }
+        Ok(())
+    }
+
+    /// Copies what later tasks read to where they look for it.
+    pub(crate) fn publish(&self, task_dir: &Path) -> io::Result<()> {
+        for name in ["summary.md", "outputs.json"] {
+            match fs::read(self.dir.join(name)) {
+                Ok(content) => files::write(&task_dir.join(name), &content)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! The end of every attempt: keep the work and the logs, give processes and worktree back, write
+//! down how it ended.
+
+use serde::{Deserialize, Serialize};
+
+use crate::git::{Discard, RefName};
+use crate::graph::Teardown;
+use crate::ids::CommitId;
+use crate::runner::attempt::Attempt;
+use crate::runner::attempt::record::Record;
+use crate::runner::files;
+use crate::runner::project::{told, trouble};
+use crate::state::{
+    AttemptEnd, AttemptOutcome, Concern, ConcernKind, FailureClass, Proposal, Usage,
+};
+
+/// `result.json`: how an attempt ended, for the process that comes after this one.
+#[derive(Serialize, Deserialize)]
+struct Ended {
+    outcome: EndedAs,
+    summary: Option<String>,
+    concerns: Vec<Concern>,
+    usage: Usage,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EndedAs {
+    Proposed(Proposal),
+    NoChanges,
+    Failed { class: FailureClass, message: String, kept: Option<CommitId> },
+    Stopped { kept: Option<CommitId> },
+}
+
+impl Attempt<'_> {
+    /// Saves the work of an attempt that did not succeed, so that nothing is lost with the
+    /// worktree.
+    pub(super) async fn save_work(
+        &self,
+        outcome: AttemptOutcome,
+        record: &mut Record,
+    ) -> AttemptOutcome {
+        let unsuccessful =
+            matches!(outcome, AttemptOutcome::Failed { .. } | AttemptOutcome::Stopped { .. });
+        let checkout = self.project.checkouts.lookup(&self.place).filter(|_| unsuccessful);
+        let Some(checkout) = checkout else { return outcome };
+        let saved = match self.import(&checkout).await {
+            Ok(commit) if commit == checkout.base => None,
+            Ok(commit) => Some(commit),
+            Err(failure) => {
+                record.doubt(ConcernKind::Ops, format!("the work so far was not kept: {failure}"));
+                None
+            }
+        };
+        if let Some(commit) = &saved {
+            self.pin(commit, record).await;
+        }
+        match outcome {
+            AttemptOutcome::Failed { class, message, .. } => {
+                AttemptOutcome::Failed { class, message, kept: saved }
+            }
+            AttemptOutcome::Stopped { .. } => AttemptOutcome::Stopped { kept: saved },
+            other @ (AttemptOutcome::Proposed(_)
+            | AttemptOutcome::NoChanges
+            | AttemptOutcome::Parked { .. }) => other,
+        }
+    }
+
+    /// Keeps a commit from being collected as garbage.
+    async fn pin(&self, commit: &CommitId, record: &mut Record) {
+        let name = format!("refs/taskloom/kept/{}", self.key());
+        let pinned = match RefName::new(&name) {
+            Ok(name) => self.hold(name, commit).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = pinned {
+            record.doubt(ConcernKind::Ops, format!("`{name}` was not made: {}", told(&error)));
+        }
+    }
+
+    /// Writes what people and later tasks read. Trouble here is no trouble of the work.
+    pub(super) fn capture(&self, record: &mut Record, outcome: &AttemptOutcome) {
+        let (project, run) = (&self.run.project.id, &self.run.name);
+        let task_dir = self.shop.layout.task(project, run, &self.spec().id);
+        let written = record.write().and_then(|()| {
+            if matches!(outcome, AttemptOutcome::Proposed(_) | AttemptOutcome::NoChanges) {
+                record.publish(&task_dir)?;
+            }
+            for (to, text) in &record.notes {
+                let Ok(to) = to.parse() else { continue };
+                if self.run.graph.lookup_task(&to).is_some() {
+                    let dir = self.shop.layout.task(project, run, &to);
+                    files::private_dir(&dir)?;
+                    files::append_line(&dir.join("notes.jsonl"), &(&self.spec().id, text))?;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = written {
+            record.doubt(ConcernKind::Ops, format!("logs are incomplete: {error}"));
+        }
+    }
+
+    /// Gives the worktree back as the graph says.
+    pub(super) async fn tear_down(&self, outcome: &AttemptOutcome, record: &mut Record) {
+        let well = matches!(outcome, AttemptOutcome::Proposed(_) | AttemptOutcome::NoChanges);
+        let keep = match self.run.teardown {
+            Teardown::Always => false,
+            Teardown::OnSuccess => !well,
+            Teardown::Never => true,
+        };
+        let Some(checkout) = self.project.checkouts.lookup(&self.place).filter(|_| !keep) else {
+            return;
+        };
+        if let Err(error) = self.project.checkouts.release(&checkout, Discard::Anyway).await {
+            let failure = trouble(&error);
+            record.doubt(ConcernKind::Ops, format!("the worktree was not given back: {failure}"));
+        }
+    }
+
+    /// Writes down how the attempt ended.
+    pub(super) fn remember(&self, end: &AttemptEnd, record: &mut Record) {
+        let outcome = match &end.outcome {
+            AttemptOutcome::Proposed(proposal) => EndedAs::Proposed(proposal.clone()),
+            AttemptOutcome::NoChanges => EndedAs::NoChanges,
+            AttemptOutcome::Failed { class, message, kept } => {
+                EndedAs::Failed { class: *class, message: message.to_string(), kept: kept.clone() }
+            }
+            AttemptOutcome::Stopped { kept } => EndedAs::Stopped { kept: kept.clone() },
+            AttemptOutcome::Parked { .. } => return,
+        };
+        let ended = Ended {
+            outcome,
+            summary: end.summary.as_deref().map(str::to_owned),
+            concerns: end.concerns.clone(),
+            usage: end.usage,
+        };
+        if let Err(error) = files::write_json(&self.dir.join("result.json"), &ended) {
+            record.doubt(ConcernKind::Ops, format!("`result.json` was not written: {error}"));
+        }
+    }
+
+    /// How the attempt ended, if an earlier process wrote it down.
+    pub(super) fn finished_before(&self) -> Option<AttemptEnd> {
+        let ended: Ended = files::read_json(&self.dir.join("result.json")).ok()??;
+        let outcome = match ended.outcome {
+            EndedAs::Proposed(proposal) => AttemptOutcome::Proposed(proposal),
+            EndedAs::NoChanges => AttemptOutcome::NoChanges,
+            EndedAs::Failed { class, message, kept } => {
+                AttemptOutcome::Failed { class, message: message.into(), kept }
+            }
+            EndedAs::Stopped { kept } => AttemptOutcome::Stopped { kept },
+        };
+        Some(AttemptEnd {
+            outcome,
+            summary: ended.summary.map(String::into_boxed_str),
+            concerns: ended.concerns,
+            usage: ended.usage,
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! One turn of the agent: follow it, pass questions and answers on, end it when it must end.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::agents::process::log_path;
+use crate::agents::signals::{Signal, Signalled};
+use crate::agents::{AgentEvent, AgentRun, Command, TurnOutcome};
+use crate::notify::Output;
+use crate::runner::attempt::prepare::agent_trouble;
+use crate::runner::attempt::record::Record;
+use crate::runner::attempt::{Attempt, Break, command};
+use crate::runner::job::{Report, StepFailure, ToAttempt};
+use crate::state::{Answer, AttemptOutcome, FailureClass, ParkReason, Question};
+
+/// How many lines of output a failure repeats; the rest is in the log.
+const OUTPUT_LINES_TOLD: usize = 20;
+
+/// What wakes the one who follows an agent.
+enum Wake {
+    Event(Option<AgentEvent>),
+    Told(ToAttempt),
+    Silence,
+}
+
+impl Attempt<'_> {
+    /// Follows the agent to the end of its turn.
+    pub(super) async fn work(
+        &self,
+        agent: &mut Box<dyn AgentRun>,
+        record: &mut Record,
+        told: &mut mpsc::UnboundedReceiver<ToAttempt>,
+    ) -> Result<(), Break> {
+        let mut asking = 0u32;
+        let mut silent = false;
+        loop {
+            if let Some(answer) = self.answer_at_hand(record) {
+                self.pass_on(agent, answer, &mut asking).await;
+            }
+            match self.wake(agent, told, asking > 0).await {
+                Wake::Event(Some(AgentEvent::TurnEnd { turn, outcome })) => {
+                    return self.judge(turn, outcome, record, silent);
+                }
+                Wake::Event(Some(event)) => self.take_in(event, record, &mut asking)?,
+                Wake::Event(None) => {
+                    let message = "the agent ended without saying how";
+                    return Err(StepFailure::new(FailureClass::Lost, message).into());
+                }
+                Wake::Told(ToAttempt::Answer(answer)) => {
+                    record.answered = record.answered.max(answer.seq);
+                    self.pass_on(agent, answer, &mut asking).await;
+                }
+                Wake::Told(ToAttempt::Stop) => {
+                    agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
+                }
+                Wake::Silence => {
+                    silent = true;
+                    agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
+                }
+            }
+        }
+    }
+
+    /// An answer that was given while nobody followed the agent, once its question is heard.
+    fn answer_at_hand(&self, record: &mut Record) -> Option<Answer> {
+        let answer = self.context.answer.as_ref()?;
+        let due = record.asks == Some(answer.seq) && record.answered < answer.seq;
+        record.answered = if due { answer.seq } else { record.answered };
+        due.then(|| answer.clone())
+    }
+
+    async fn pass_on(&self, agent: &mut Box<dyn AgentRun>, answer: Answer, asking: &mut u32) {
+        let Answer { seq, text } = answer;
+        let seq = u32::try_from(seq).unwrap_or(u32::MAX);
+        if let Err(error) = agent.send(Command::Answer { seq, text }).await {
+            self.reporter.report(Report::Remark(format!("the answer was not taken: {error}")));
+        }
+        *asking = asking.saturating_sub(1);
+        self.reporter.report(Report::Answered);
+    }
+
+    async fn wake(
+        &self,
+        agent: &mut Box<dyn AgentRun>,
+        told: &mut mpsc::UnboundedReceiver<ToAttempt>,
+        asking: bool,
+    ) -> Wake {
+        // Who waits for a person is not silent.
+        let patience = self.shop.options.idle_timeout.filter(|_| !asking).unwrap_or(Duration::MAX);
+        tokio::select! {
+            event = agent.next() => Wake::Event(event),
+            // A channel that is closed says nothing: this attempt is being let go.
+            Some(message) = told.recv() => Wake::Told(message),
+            () = tokio::time::sleep(patience) => Wake::Silence,
+        }
+    }
+
+    fn take_in(
+        &self,
+        event: AgentEvent,
+        record: &mut Record,
+        asking: &mut u32,
+    ) -> Result<(), Break> {
+        match event {
+            AgentEvent::Text(text) => {
+                record.transcribe(&json!({ "text": text }));
+                self.say(Output::Text(text + "\n"));
+            }
+            AgentEvent::Thought(text) => record.transcribe(&json!({ "thought": text })),
+            AgentEvent::ToolStart { name, input, .. } => {
+                self.say(Output::Line(format!("{name} {input}")));
+                record.transcribe(&json!({ "tool": name, "input": input }));
+            }
+            AgentEvent::ToolEnd { ok, output, .. } => {
+                record.transcribe(&json!({ "tool_ended": ok, "output": output }));
+            }
+            AgentEvent::Usage { tokens, usd } => {
+                record.usage.tokens += tokens;
+                record.usage.usd += usd;
+            }
+            AgentEvent::Limit { rejected: true, window, resets_at } => {
+                self.say(Output::Line(format!("limit reached: {window}")));
+                let why = ParkReason::UsageLimit;
+                let parked = AttemptOutcome::Parked { until: resets_at, why };
+                return Err(parked.into());
+            }
+            AgentEvent::Signal(said) => self.heard(&said, record, asking),
+            AgentEvent::Started { session, model, version } => record.transcribe(
+                &json!({ "started": { "session": session, "model": model, "version": version } }),
+            ),
+            AgentEvent::Retrying { attempt, why, .. } => {
+                record.transcribe(&json!({ "retrying": attempt, "why": why }));
+            }
+            AgentEvent::PermissionDenied { tool } => {
+                record.transcribe(&json!({ "permission_denied": tool }));
+            }
+            AgentEvent::Limit { window, .. } => {
+                record.transcribe(&json!({ "limit_near": window }));
+            }
+            AgentEvent::Unknown(value) => record.transcribe(&json!({ "unknown": value })),
+            AgentEvent::Garbage(line) => record.transcribe(&json!({ "garbage": line })),
+            AgentEvent::PermissionAsked { .. }
+            | AgentEvent::Background { .. }
+            | AgentEvent::TurnEnd { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn heard(&self, said: &Signalled, record: &mut Record, asking: &mut u32) {
+        record.transcribe(&json!({ "signal": said }));
+        match &said.signal {
+            Signal::Ask { question, choices } => {
+                let seq = u64::from(said.seq);
+                let open = self.context.question == Some(seq);
+                let new = record.asks_anew(said.seq);
+                if open || new {
+                    *asking += 1;
+                    record.asks = Some(seq);
+                }
+                if new {
+                    self.say(Output::Line(format!("asks: {question}")));
+                    let (text, choices) = (question.clone(), choices.clone());
+                    self.reporter.report(Report::Asked(Question { seq, text, choices }));
+                }
+            }
+            Signal::Progress { text } => self.say(Output::Line(text.clone())),
+            Signal::Concern { text } => self.say(Output::Line(format!("concern: {text}"))),
+            Signal::OpsConcern { text } => self.say(Output::Line(format!("ops concern: {text}"))),
+            Signal::Done { .. }
+            | Signal::NoChanges {}
+            | Signal::Failed { .. }
+            | Signal::Summary { .. }
+            | Signal::Declare { .. }
+            | Signal::Note { .. }
+            | Signal::Plan { .. } => {}
+        }
+        record.hear(said);
+    }
+
+    /// What the end of a turn means, with what was claimed.
+    fn judge(
+        &self,
+        turn: u32,
+        outcome: TurnOutcome,
+        record: &Record,
+        silent: bool,
+    ) -> Result<(), Break> {
+        let fail = |class, message: String| Err(StepFailure::new(class, message).into());
+        if let Some(Signal::Failed { reason }) = &record.claim {
+            return fail(FailureClass::AgentFailed, format!("the agent says: {reason}"));
+        }
+        match outcome {
+            TurnOutcome::Completed => Ok(()),
+            TurnOutcome::Stopped if silent => {
+                let limit = self.shop.options.idle_timeout.unwrap_or_default();
+                let limit = humantime::format_duration(limit);
+                fail(FailureClass::TimedOut, format!("the agent was silent for {limit}"))
+            }
+            TurnOutcome::Stopped => Err(AttemptOutcome::Stopped { kept: None }.into()),
+            TurnOutcome::Failed { why } => {
+                fail(FailureClass::AgentFailed, format!("{why}\n{}", self.last_lines(turn)))
+            }
+            TurnOutcome::TimedOut => {
+                let limit = self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout);
+                let limit = humantime::format_duration(limit);
+                fail(FailureClass::TimedOut, format!("the agent did not end within {limit}"))
+            }
+            TurnOutcome::CannotStart { why } => fail(FailureClass::CannotStart, why),
+            TurnOutcome::Lost { why } => fail(FailureClass::Lost, why),
+            TurnOutcome::InvalidSignal { why } => fail(FailureClass::InvalidSignal, why),
+        }
+    }
+
+    fn last_lines(&self, turn: u32) -> String {
+        let log = log_path(&self.dir, &format!("agent-{turn}"));
+        let output = command::tail(&log).unwrap_or_default();
+        let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines[lines.len().saturating_sub(OUTPUT_LINES_TOLD)..].join("\n")
+    }
+}

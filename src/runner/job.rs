@@ -1,0 +1,222 @@
+//! What the engine and those who carry out its effects say to each other.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::graph::{Graph, LaneIx, Teardown};
+use crate::ids::{Branches, CommitId, RunId, RunName};
+use crate::state::{
+    Answer, AttemptEnd, Effect, EffectKey, FailureClass, LaneCheck, ProjectRecord, Question, Step,
+    TaskFailure,
+};
+
+/// A run, as those who work for it need it. Never changes.
+#[derive(Debug)]
+pub struct RunInfo {
+    /// Its number in the store.
+    pub id: RunId,
+    /// How people name it.
+    pub name: RunName,
+    /// Where it works.
+    pub project: ProjectRecord,
+    /// What it does.
+    pub graph: Graph,
+    /// The graph's file, byte for byte.
+    pub source: String,
+    /// When worktrees are given back.
+    pub teardown: Teardown,
+    /// Who submitted it.
+    pub submitter: String,
+}
+
+impl RunInfo {
+    /// The branches of the run.
+    pub fn branches(&self) -> Branches<'_> {
+        Branches::of(&self.name)
+    }
+
+    /// The branch of the user's repository that a lane is cut from.
+    pub fn lane_base(&self, lane: LaneIx) -> LaneEnd {
+        LaneEnd::base(&self.graph, lane, &self.project)
+    }
+
+    /// The branch that a lane is merged into.
+    pub fn lane_target(&self, lane: LaneIx) -> LaneEnd {
+        LaneEnd::target(&self.graph, lane, &self.project)
+    }
+}
+
+/// Where a lane starts or ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneEnd {
+    /// A branch of the user's repository.
+    Branch(String),
+    /// The integration branch of another lane.
+    Lane(LaneIx),
+}
+
+impl LaneEnd {
+    /// Where a lane is cut from: where the graph says, else where it merges to by default.
+    pub(crate) fn base(graph: &Graph, lane: LaneIx, project: &ProjectRecord) -> Self {
+        let spec = graph.lane(lane);
+        Self::of(spec.base_branch.as_deref(), spec.parent, project)
+    }
+
+    /// Where a lane merges to: where the graph says, else its parent, else the default branch.
+    pub(crate) fn target(graph: &Graph, lane: LaneIx, project: &ProjectRecord) -> Self {
+        let spec = graph.lane(lane);
+        Self::of(spec.target_branch.as_deref(), spec.parent, project)
+    }
+
+    fn of(named: Option<&str>, parent: Option<LaneIx>, project: &ProjectRecord) -> Self {
+        match (named, parent) {
+            (Some(branch), _) => Self::Branch(branch.to_owned()),
+            (None, Some(parent)) => Self::Lane(parent),
+            (None, None) => Self::Branch(project.default_branch.clone()),
+        }
+    }
+}
+
+/// Something to carry out.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// For which run.
+    pub run: Arc<RunInfo>,
+    /// What.
+    pub effect: Effect,
+    /// What an attempt has to know; `None` for other effects.
+    pub attempt: Option<Box<AttemptContext>>,
+}
+
+/// What an attempt has to know beyond its task.
+#[derive(Debug, Clone, Default)]
+pub struct AttemptContext {
+    /// How the attempt before it failed.
+    pub failure: Option<TaskFailure>,
+    /// What a person wants it to know.
+    pub note: Option<String>,
+    /// Start over, without the work so far.
+    pub fresh: bool,
+    /// The work so far.
+    pub kept: Option<CommitId>,
+    /// The question that still waits for its answer.
+    pub question: Option<u64>,
+    /// The answer to it that the agent does not have yet.
+    pub answer: Option<Answer>,
+}
+
+/// What happened to a job. The job is over with any report but the first five.
+#[derive(Debug)]
+pub enum Report {
+    /// The attempt came to another step.
+    Step(Step),
+    /// A gate was run.
+    Gate {
+        /// Whether it passed.
+        passed: bool,
+        /// Its command, and for a failure the first useful lines.
+        detail: String,
+    },
+    /// The agent asks a person.
+    Asked(Question),
+    /// The agent has its answer.
+    Answered,
+    /// Something that a person may want to know.
+    Remark(String),
+    /// The attempt is over.
+    AttemptEnded(AttemptEnd),
+    /// The integration branch is there.
+    LanePrepared,
+    /// The pull request is open.
+    PrOpened {
+        /// Where.
+        url: String,
+    },
+    /// The pull request is merged.
+    Merged {
+        /// The merge commit.
+        commit: CommitId,
+        /// What became of the result in the user's repository, if that was to be moved.
+        delivered: Option<String>,
+    },
+    /// The merge result was computed, and its checks passed.
+    LaneChecked(LaneCheck),
+    /// The lane holds nothing that its target lacks.
+    LaneUpToDate,
+    /// The target is not what the checks ran on.
+    TargetMoved,
+    /// It could not be done.
+    Failed(StepFailure),
+}
+
+/// Why a job could not be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFailure {
+    /// For the machine.
+    pub class: FailureClass,
+    /// For people.
+    pub message: String,
+}
+
+impl StepFailure {
+    /// A failure of a class, with a sentence.
+    pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
+    }
+}
+
+impl std::error::Error for StepFailure {}
+
+impl fmt::Display for StepFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Something to tell an attempt under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToAttempt {
+    /// End it; it reports how.
+    Stop,
+    /// The answer to a question.
+    Answer(Answer),
+}
+
+/// Where reports about one job go. Cheap to clone.
+#[derive(Clone)]
+pub struct Reporter {
+    key: EffectKey,
+    send: Arc<dyn Fn(EffectKey, Report) + Send + Sync>,
+}
+
+impl Reporter {
+    /// A reporter for the job of `key`.
+    pub fn new(key: EffectKey, send: Arc<dyn Fn(EffectKey, Report) + Send + Sync>) -> Self {
+        Self { key, send }
+    }
+
+    /// The job.
+    pub fn key(&self) -> EffectKey {
+        self.key
+    }
+
+    /// Tells the engine. Never blocks.
+    pub fn report(&self, report: Report) {
+        (self.send)(self.key, report);
+    }
+}
+
+/// Whoever carries out the engine's effects.
+pub trait Executor: Send + Sync {
+    /// Carries `job` out and reports on it; returns at once. A job may come again after a crash:
+    /// what was done already is found by its natural key and not done twice.
+    fn execute(&self, job: Job, reporter: Reporter);
+
+    /// Tells an attempt under way something; returns at once. Unknown keys are ignored: the
+    /// attempt has ended meanwhile.
+    fn tell(&self, key: &EffectKey, message: ToAttempt);
+
+    /// Lets go of everything under way so that a later process can take it up again: agents run
+    /// on, nothing reports any more.
+    fn detach(&self);
+}

@@ -1,0 +1,139 @@
+//! The merge result of a lane, computed and checked before anything is moved.
+
+use std::path::PathBuf;
+
+use crate::agents::process::{Environment, Input, LaunchSpec};
+use crate::git::{Combine, Combined, Discard, Order, Place};
+use crate::graph::LaneIx;
+use crate::ids::CommitId;
+use crate::runner::attempt::command::{self, Verdict};
+use crate::runner::files;
+use crate::runner::job::{Report, Reporter, RunInfo, StepFailure};
+use crate::runner::lanes::pull_of;
+use crate::runner::lanes::pulls::head_of;
+use crate::runner::project::{Project, trouble};
+use crate::runner::shop::Inner;
+use crate::state::{FailureClass, LaneCheck};
+
+/// How much of a failed check's output is told; the rest is in its log.
+const CHECK_OUTPUT_CHARS_MAX: usize = 4_000;
+
+/// Computes a lane's merge result and runs its checks on it, before anything is moved.
+pub(crate) async fn check(
+    shop: &Inner,
+    run: &RunInfo,
+    lane: LaneIx,
+    reporter: &Reporter,
+) -> Result<Report, StepFailure> {
+    let project = shop.projects.open(&run.project).await?;
+    let (pull, target) = pull_of(shop, run, &project, lane).await?;
+    let commit = head_of(&project, &pull.head).await?;
+    let ahead = project.bare.ahead(&target, &commit).await.map_err(|error| trouble(&error))?;
+    if ahead == 0 {
+        return Ok(Report::LaneUpToDate);
+    }
+    let result = merge_result(shop, run, &project, lane, &target, &commit).await?;
+    let checks = run.graph.lane(lane).checks.clone();
+    for (at, check) in checks.iter().enumerate() {
+        run_check(shop, run, &project, lane, &result, (at, check)).await?;
+        reporter.report(Report::Remark(format!("check passed: {check}")));
+    }
+    let changes = project.bare.changes(&target, &result).await.map_err(|error| trouble(&error))?;
+    Ok(Report::LaneChecked(LaneCheck {
+        ahead: u32::try_from(ahead).unwrap_or(u32::MAX),
+        files: u32::try_from(changes.files.len()).unwrap_or(u32::MAX),
+        insertions: u32::try_from(changes.insertions()).unwrap_or(u32::MAX),
+        deletions: u32::try_from(changes.deletions()).unwrap_or(u32::MAX),
+        commit,
+        target,
+        checks,
+    }))
+}
+
+/// The commit that the merge would make; no ref points to it.
+async fn merge_result(
+    shop: &Inner,
+    run: &RunInfo,
+    project: &Project,
+    lane: LaneIx,
+    target: &CommitId,
+    commit: &CommitId,
+) -> Result<CommitId, StepFailure> {
+    let join = Combine {
+        ours: target,
+        theirs: commit,
+        method: shop.options.method,
+        message: &message(run, lane),
+        by: &shop.options.identity,
+        at: shop.clock.now(),
+    };
+    match project.bare.combine(&join).await.map_err(|error| trouble(&error))? {
+        Combined::Commit(result) => Ok(result),
+        Combined::UpToDate => Ok(target.clone()),
+        Combined::Conflict { files, .. } => {
+            let message =
+                format!("does not merge into its target; conflicts in {}", files.join(", "));
+            Err(StepFailure::new(FailureClass::Conflict, message))
+        }
+    }
+}
+
+pub(crate) fn message(run: &RunInfo, lane: LaneIx) -> String {
+    format!("Merge lane {} of {}", run.graph.lane(lane).id, run.name)
+}
+
+async fn run_check(
+    shop: &Inner,
+    run: &RunInfo,
+    project: &Project,
+    lane: LaneIx,
+    commit: &CommitId,
+    (at, check): (usize, &str),
+) -> Result<(), StepFailure> {
+    let place = Place::lane(&run.name, &run.graph.lane(lane).id);
+    let order = Order { place: &place, branch: None, commit, refs: &[] };
+    let checkout = command::clean_checkout(&project.checkouts, &order).await?;
+    let dir = shop.layout.lane(&run.project.id, &run.name, &run.graph.lane(lane).id);
+    let home = dir.join("home");
+    files::private_dir(&home).map_err(|error| {
+        StepFailure::new(
+            FailureClass::Transient,
+            format!("cannot make {}: {error}", home.display()),
+        )
+    })?;
+    let environment = shop.environment(&home, &[]);
+    let stem = format!("check-{}-{at}", &commit.as_str()[..12]);
+    let spec = spec(shop, dir, &stem, check, checkout.tree.clone(), environment);
+    let verdict = command::run(shop, spec, |_| {}).await?;
+    project.checkouts.release(&checkout, Discard::Anyway).await.map_err(|e| trouble(&e))?;
+    match verdict {
+        Verdict::Passed { .. } => Ok(()),
+        Verdict::Failed { how, output } => {
+            let tail: String = last_chars(&output, CHECK_OUTPUT_CHARS_MAX).to_owned();
+            let message = format!("the check `{check}` failed on the merge result ({how})\n{tail}");
+            Err(StepFailure::new(FailureClass::GateFailed, message))
+        }
+    }
+}
+
+fn spec(
+    shop: &Inner,
+    dir: PathBuf,
+    stem: &str,
+    check: &str,
+    cwd: PathBuf,
+    environment: Environment,
+) -> LaunchSpec {
+    let mut spec = LaunchSpec::new(&dir, stem, &["sh", "-c", check], &cwd);
+    spec.environment = environment;
+    spec.input = Input::Null;
+    spec.deadline = Some(shop.options.gate_timeout);
+    spec.grace = shop.options.grace;
+    spec.limits = shop.options.limits;
+    spec
+}
+
+fn last_chars(text: &str, max: usize) -> &str {
+    let cut = text.char_indices().rev().nth(max.saturating_sub(1)).map_or(0, |(at, _)| at);
+    &text[cut..]
+}

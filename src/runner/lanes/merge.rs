@@ -1,0 +1,110 @@
+//! A lane's pull request, its merge, and the delivery of the result to the user's repository.
+
+use crate::forge::{self, MergeOrder, Outcome, Proposal, Pull};
+use crate::git::{self, Bare, BranchName};
+use crate::graph::LaneIx;
+use crate::ids::CommitId;
+use crate::runner::job::{LaneEnd, Report, RunInfo, StepFailure};
+use crate::runner::lanes::check::message;
+use crate::runner::lanes::pulls::{branch, failure, head_of, shown};
+use crate::runner::lanes::{lane_branch, pull_of};
+use crate::runner::project::{Project, trouble};
+use crate::runner::shop::Inner;
+use crate::state::FailureClass;
+
+/// Opens a lane's integration pull request, and shows its branch in the user's repository.
+pub(crate) async fn open(shop: &Inner, run: &RunInfo, lane: LaneIx) -> Result<Report, StepFailure> {
+    let project = shop.projects.open(&run.project).await?;
+    let (pull, _) = pull_of(shop, run, &project, lane).await?;
+    let commit = head_of(&project, &pull.head).await?;
+    let title = message(run, lane);
+    let proposal = Proposal { pull: &pull, commit: &commit, title: &title, body: "" };
+    project.forge.open(&proposal).await.map_err(|error| failure(&error))?;
+    show(&project, &pull.head, &commit).await?;
+    Ok(Report::PrOpened { url: shown(&pull) })
+}
+
+/// Puts one of the run's branches into the user's repository, where people can look at it.
+async fn show(project: &Project, name: &BranchName, to: &CommitId) -> Result<(), StepFailure> {
+    let there = project.user.branch(name).await.map_err(|error| trouble(&error))?;
+    let shown = project.user.deliver(&project.bare, name, there.as_ref(), to).await;
+    match shown {
+        Ok(()) => Ok(()),
+        Err(git::Error::Refused(refusal)) => {
+            tracing::info!(%refusal, "a branch in the user's repository was left alone");
+            Ok(())
+        }
+        Err(error) => Err(trouble(&error)),
+    }
+}
+
+/// Merges a lane into its target, as it was checked, and delivers the result.
+pub(crate) async fn merge(
+    shop: &Inner,
+    run: &RunInfo,
+    lane: LaneIx,
+    commit: &CommitId,
+    checked_on: &CommitId,
+) -> Result<Report, StepFailure> {
+    let project = shop.projects.open(&run.project).await?;
+    let head = lane_branch(run, lane);
+    let (base, user_branch) = match run.lane_target(lane) {
+        LaneEnd::Lane(parent) => (lane_branch(run, parent), None),
+        LaneEnd::Branch(name) => (branch(&run.branches().target(&name)), Some(name)),
+    };
+    let trailers = [
+        ("Taskloom-Run", run.name.to_string()),
+        ("Taskloom-Workstream", run.graph.lane(lane).id.to_string()),
+    ];
+    let pull = Pull { head, base };
+    let order = MergeOrder {
+        head: commit,
+        base: Some(checked_on),
+        method: shop.options.method,
+        message: &message(run, lane),
+        trailers: &trailers,
+        by: &shop.options.identity,
+        at: shop.clock.now(),
+    };
+    let merged = match project.forge.merge(&pull, &order).await {
+        Ok(Outcome::Merged { commit }) => commit,
+        Ok(Outcome::UpToDate) => head_of(&project, &pull.base).await?,
+        Ok(Outcome::Conflict { .. }) | Err(forge::Error::Moved { .. }) => {
+            return Ok(Report::TargetMoved);
+        }
+        Err(error) => return Err(failure(&error)),
+    };
+    let delivered = match user_branch {
+        Some(name) => Some(deliver(&project, &pull.base, &name, &merged).await?),
+        None => None,
+    };
+    Ok(Report::Merged { commit: merged, delivered })
+}
+
+/// Brings the run's target into the user's repository: as a branch of its own always, and as the
+/// user's branch if that can be moved forward without touching anything that the user stands on.
+/// Says what was done, or what the user can do.
+async fn deliver(
+    project: &Project,
+    own: &BranchName,
+    name: &str,
+    merged: &CommitId,
+) -> Result<String, StepFailure> {
+    show(project, own, merged).await?;
+    let theirs = BranchName::new(name).map_err(|error| trouble(&error))?;
+    let from = project
+        .bare
+        .lookup(&Bare::upstream(&theirs))
+        .await
+        .map_err(|error| trouble(&error))?
+        .ok_or_else(|| {
+            StepFailure::new(FailureClass::Internal, format!("no record of where `{name}` was"))
+        })?;
+    match project.user.fast_forward(&project.bare, &theirs, &from, merged).await {
+        Ok(()) => Ok(format!("`{name}` is now at {}", merged.short())),
+        Err(git::Error::Refused(refusal)) => {
+            Ok(format!("the result is on `{own}`; `{name}` was left alone: {refusal}"))
+        }
+        Err(error) => Err(trouble(&error)),
+    }
+}

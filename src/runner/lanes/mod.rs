@@ -1,0 +1,153 @@
+//! A lane's way: its integration branch, the check of its merge result, its merge, and the
+//! delivery of the result to the user's repository.
+//!
+//! The target of a run's lanes is a branch of the engine's own, `…/into/<target>`: it begins where
+//! the user's branch is and takes in what the user adds meanwhile. The user's branch itself is
+//! moved last, forward only, and only if nobody stands on it.
+
+mod check;
+mod merge;
+pub(crate) mod pulls;
+
+use crate::forge::Pull;
+use crate::git::{self, BranchName, Combine, Combined, Method, RefChange};
+use crate::graph::LaneIx;
+use crate::ids::CommitId;
+use crate::runner::files;
+use crate::runner::job::{LaneEnd, Report, RunInfo, StepFailure};
+use crate::runner::lanes::pulls::{branch, head_of};
+use crate::runner::project::{Project, trouble};
+use crate::runner::shop::Inner;
+use crate::state::FailureClass;
+
+pub(crate) use check::check;
+pub(crate) use merge::{merge, open};
+
+/// Makes a lane's integration branch.
+pub(crate) async fn prepare(
+    shop: &Inner,
+    run: &RunInfo,
+    lane: LaneIx,
+) -> Result<Report, StepFailure> {
+    let project = shop.projects.open(&run.project).await?;
+    keep_graph(shop, run)?;
+    let name = lane_branch(run, lane);
+    let there = project.bare.lookup(&name.to_ref()).await.map_err(|error| trouble(&error))?;
+    if there.is_some() {
+        return Ok(Report::LanePrepared);
+    }
+    let base = match run.lane_base(lane) {
+        LaneEnd::Lane(parent) => head_of(&project, &lane_branch(run, parent)).await?,
+        LaneEnd::Branch(name) => target(shop, run, &project, &name).await?.1,
+    };
+    let create = RefChange::Create { name: name.to_ref(), to: base };
+    project.bare.transact(&[create]).await.map_err(|error| trouble(&error))?;
+    Ok(Report::LanePrepared)
+}
+
+/// The graph as it was submitted, for people who look into the run's directory.
+fn keep_graph(shop: &Inner, run: &RunInfo) -> Result<(), StepFailure> {
+    let dir = shop.layout.run(&run.project.id, &run.name);
+    let kept = files::private_dir(&dir)
+        .and_then(|()| files::write(&dir.join("graph.yaml"), run.source.as_bytes()));
+    kept.map_err(|error| {
+        let message = format!("cannot write to {}: {error}", dir.display());
+        StepFailure::new(FailureClass::Transient, message)
+    })
+}
+
+fn lane_branch(run: &RunInfo, lane: LaneIx) -> BranchName {
+    branch(&run.branches().lane(&run.graph.lane(lane).id))
+}
+
+/// The run's own branch for a branch of the user, and its head. It is made if it is not there, and
+/// takes in what the user has added since.
+async fn target(
+    shop: &Inner,
+    run: &RunInfo,
+    project: &Project,
+    name: &str,
+) -> Result<(BranchName, CommitId), StepFailure> {
+    let theirs = BranchName::new(name).map_err(|error| trouble(&error))?;
+    let synced = project
+        .bare
+        .sync(&project.user, std::slice::from_ref(&theirs))
+        .await
+        .map_err(|error| trouble(&error))?;
+    let Some(upstream) = synced.heads.get(&theirs) else {
+        let message = format!("the repository {} has no branch `{name}`", run.project.repo);
+        return Err(StepFailure::new(FailureClass::CannotStart, message));
+    };
+    let own = branch(&run.branches().target(name));
+    let head = project.bare.lookup(&own.to_ref()).await.map_err(|error| trouble(&error))?;
+    let Some(head) = head else {
+        let create = RefChange::Create { name: own.to_ref(), to: upstream.clone() };
+        return match project.bare.transact(&[create]).await {
+            Ok(()) => Ok((own, upstream.clone())),
+            // Another lane was faster.
+            Err(git::Error::Moved { found: Some(found), .. }) => Ok((own, found)),
+            Err(error) => Err(trouble(&error)),
+        };
+    };
+    let head = catch_up(shop, project, &own, head, upstream, name).await?;
+    Ok((own, head))
+}
+
+/// Takes into the run's target what the user has added to theirs since.
+async fn catch_up(
+    shop: &Inner,
+    project: &Project,
+    own: &BranchName,
+    head: CommitId,
+    upstream: &CommitId,
+    name: &str,
+) -> Result<CommitId, StepFailure> {
+    let join = Combine {
+        ours: &head,
+        theirs: upstream,
+        method: Method::Merge,
+        message: &format!("Take in what was added to {name} meanwhile"),
+        by: &shop.options.identity,
+        at: shop.clock.now(),
+    };
+    let behind = project.bare.is_ancestor(&head, upstream).await.map_err(|e| trouble(&e))?;
+    let to = if behind {
+        upstream.clone()
+    } else {
+        match project.bare.combine(&join).await.map_err(|error| trouble(&error))? {
+            Combined::UpToDate => return Ok(head),
+            Combined::Commit(commit) => commit,
+            Combined::Conflict { files, .. } => {
+                let message = format!(
+                    "what this run merged conflicts with what was added to `{name}` meanwhile, in {}",
+                    files.join(", ")
+                );
+                return Err(StepFailure::new(FailureClass::Conflict, message));
+            }
+        }
+    };
+    let advance = RefChange::Move { name: own.to_ref(), from: head, to: to.clone() };
+    match project.bare.transact(&[advance]).await {
+        Ok(()) => Ok(to),
+        Err(git::Error::Moved { found: Some(found), .. }) => Ok(found),
+        Err(error) => Err(trouble(&error)),
+    }
+}
+
+async fn pull_of(
+    shop: &Inner,
+    run: &RunInfo,
+    project: &Project,
+    lane: LaneIx,
+) -> Result<(Pull, CommitId), StepFailure> {
+    let head = lane_branch(run, lane);
+    let (base, at) = match run.lane_target(lane) {
+        LaneEnd::Lane(parent) => {
+            let parent = lane_branch(run, parent);
+            let at = head_of(project, &parent).await?;
+            (parent, at)
+        }
+        LaneEnd::Branch(name) => target(shop, run, project, &name).await?,
+    };
+    Ok((Pull { head, base }, at))
+}

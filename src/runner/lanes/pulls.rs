@@ -1,0 +1,149 @@
+//! A task's pull request: opened into its lane, merged when its turn comes.
+
+use crate::forge::{self, MergeOrder, Outcome, Proposal, Pull};
+use crate::git::BranchName;
+use crate::graph::TaskIx;
+use crate::ids::CommitId;
+use crate::runner::job::{Report, RunInfo, StepFailure};
+use crate::runner::project::{Project, told, trouble};
+use crate::runner::shop::Inner;
+use crate::state::FailureClass;
+
+/// How many commits are looked through for the other side of a conflict.
+const COMMITS_LOOKED_AT: usize = 200;
+
+/// How many tasks are named as the other side of a conflict.
+const OTHERS_SHOWN: usize = 5;
+
+/// Opens a task's pull request into its lane.
+pub(crate) async fn open(
+    shop: &Inner,
+    run: &RunInfo,
+    task: TaskIx,
+    commit: &CommitId,
+) -> Result<Report, StepFailure> {
+    let project = shop.projects.open(&run.project).await?;
+    let pull = pull(run, task);
+    let spec = run.graph.task(task);
+    let body = spec.description.as_deref().unwrap_or_default();
+    let proposal = Proposal { pull: &pull, commit, title: &spec.title, body };
+    project.forge.open(&proposal).await.map_err(|error| failure(&error))?;
+    Ok(Report::PrOpened { url: shown(&pull) })
+}
+
+/// Merges a task's pull request into its lane.
+pub(crate) async fn merge(
+    shop: &Inner,
+    run: &RunInfo,
+    task: TaskIx,
+    attempt: u32,
+    commit: &CommitId,
+) -> Result<Report, StepFailure> {
+    let project = shop.projects.open(&run.project).await?;
+    let pull = pull(run, task);
+    let spec = run.graph.task(task);
+    let trailers = [
+        ("Taskloom-Run", run.name.to_string()),
+        ("Taskloom-Task", spec.id.to_string()),
+        ("Taskloom-Attempt", attempt.to_string()),
+    ];
+    let order = MergeOrder {
+        head: commit,
+        base: None,
+        method: shop.options.method,
+        message: &format!("{}: {}", spec.id, spec.title),
+        trailers: &trailers,
+        by: &shop.options.identity,
+        at: shop.clock.now(),
+    };
+    let merged = match project.forge.merge(&pull, &order).await.map_err(|e| failure(&e))? {
+        Outcome::Merged { commit } => commit,
+        Outcome::UpToDate => head_of(&project, &pull.base).await?,
+        Outcome::Conflict { files, notes } => {
+            let others = others(&project, run, commit, &pull.base).await?;
+            return Err(conflict(&files, &notes, &others));
+        }
+    };
+    project.forge.delete_branch(&pull.head, commit).await.map_err(|error| failure(&error))?;
+    Ok(Report::Merged { commit: merged, delivered: None })
+}
+
+fn pull(run: &RunInfo, task: TaskIx) -> Pull {
+    let spec = run.graph.task(task);
+    let branches = run.branches();
+    Pull {
+        head: branch(&branches.task(&spec.id)),
+        base: branch(&branches.lane(&run.graph.lane(spec.lane).id)),
+    }
+}
+
+/// A branch whose name is made of proven parts.
+pub(crate) fn branch(name: &str) -> BranchName {
+    BranchName::new(name).expect("BUG: branches of a run are made of proven names")
+}
+
+/// How people name a pull request of the local forge.
+pub(crate) fn shown(pull: &Pull) -> String {
+    format!("{} -> {}", pull.head, pull.base)
+}
+
+pub(crate) async fn head_of(
+    project: &Project,
+    branch: &BranchName,
+) -> Result<CommitId, StepFailure> {
+    let head = project.bare.lookup(&branch.to_ref()).await.map_err(|error| trouble(&error))?;
+    head.ok_or_else(|| {
+        let message = format!("the branch `{branch}` is gone from the engine's repository");
+        StepFailure::new(FailureClass::Internal, message)
+    })
+}
+
+/// What merged into the lane since the task began: the other side of a conflict.
+async fn others(
+    project: &Project,
+    run: &RunInfo,
+    commit: &CommitId,
+    lane: &BranchName,
+) -> Result<Vec<String>, StepFailure> {
+    let tip = head_of(project, lane).await?;
+    let commits = project
+        .bare
+        .commits(commit, &tip, COMMITS_LOOKED_AT)
+        .await
+        .map_err(|error| trouble(&error))?;
+    let trailer = |message: &str| {
+        let line = message.lines().find_map(|line| line.strip_prefix("Taskloom-Task: "));
+        line.and_then(|id| run.graph.lookup_task(&id.trim().parse().ok()?))
+    };
+    let tasks = commits.iter().filter_map(|commit| trailer(&commit.message));
+    let described = tasks.take(OTHERS_SHOWN).map(|task| {
+        let spec = run.graph.task(task);
+        format!("`{}` ({})", spec.id, spec.description.as_deref().unwrap_or(&spec.title).trim())
+    });
+    Ok(described.collect())
+}
+
+fn conflict(files: &[String], notes: &str, others: &[String]) -> StepFailure {
+    let mut message = format!("does not merge; conflicts in {}", files.join(", "));
+    if !others.is_empty() {
+        message.push_str("\nmeanwhile these were merged: ");
+        message.push_str(&others.join("; "));
+    }
+    if !notes.trim().is_empty() {
+        message.push('\n');
+        message.push_str(notes.trim_end());
+    }
+    StepFailure::new(FailureClass::Conflict, message)
+}
+
+/// What an error of the forge means for the step that met it.
+pub(crate) fn failure(error: &forge::Error) -> StepFailure {
+    use forge::Error as E;
+    let class = match error {
+        E::Git(error) => return trouble(error),
+        E::Busy { .. } => FailureClass::Transient,
+        E::NotOpen { .. } => FailureClass::PrClosed,
+        E::NotOurs { .. } | E::NoBranch { .. } | E::Moved { .. } => FailureClass::Internal,
+    };
+    StepFailure::new(class, told(error))
+}

@@ -1,0 +1,23 @@
+//! Carries out what the engine decides: one attempt as a straight line, and the work around it.
+//!
+//! The engine hands out a [`Job`] and hears [`Report`]s; it knows nothing else of what happens
+//! here. Whoever executes looks first whether the job was done already: a job may be handed out
+//! again after a crash.
+
+mod attempt;
+mod files;
+mod instructions;
+mod job;
+mod lanes;
+mod layout;
+mod preflight;
+mod project;
+mod shop;
+mod waste;
+
+pub use job::{
+    AttemptContext, Executor, Job, LaneEnd, Report, Reporter, RunInfo, StepFailure, ToAttempt,
+};
+pub use layout::Layout;
+pub use shop::{AgentProfile, Options, Shop};
+pub use waste::Waste;

@@ -1,0 +1,149 @@
+//! Everything that would stop a run, found before anything is stored or started.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::agents::process::Environment;
+use crate::git::{BranchName, UserRepo};
+use crate::graph::{Graph, Task};
+use crate::runner::job::LaneEnd;
+use crate::runner::project::told;
+use crate::runner::shop::{Chosen, Shop};
+use crate::sandbox;
+use crate::state::ProjectRecord;
+
+/// How many tasks a finding names before it counts the rest.
+const TASKS_NAMED: usize = 3;
+
+impl Shop {
+    /// Everything that would stop `graph` on `project`, one sentence each; empty if nothing would.
+    pub async fn preflight(&self, graph: &Graph, project: &ProjectRecord) -> Vec<String> {
+        let mut findings = Vec::new();
+        for tool in &graph.settings().tools {
+            if which::which(tool).is_err() {
+                findings.push(format!("the graph needs `{tool}`, which is not on PATH"));
+            }
+        }
+        self.agents(graph, &mut findings).await;
+        self.walls(graph, &mut findings);
+        self.reviews(graph, &mut findings);
+        self.variables(graph, &mut findings);
+        self.branches(graph, project, &mut findings).await;
+        findings
+    }
+
+    async fn agents(&self, graph: &Graph, findings: &mut Vec<String>) {
+        let mut asked = BTreeSet::new();
+        let mut unknown: Vec<(String, Vec<&Task>)> = Vec::new();
+        for task in graph.tasks() {
+            let trouble = match self.inner().agent_of(task) {
+                Err(failure) => failure.message,
+                Ok(Chosen { agent, profile, .. }) => {
+                    if !asked.insert((agent.kind(), profile.command.clone())) {
+                        continue;
+                    }
+                    match agent.preflight(&profile).await {
+                        Ok(_) => continue,
+                        Err(error) => told(&error),
+                    }
+                }
+            };
+            match unknown.iter_mut().find(|(known, _)| *known == trouble) {
+                Some((_, tasks)) => tasks.push(task),
+                None => unknown.push((trouble, vec![task])),
+            }
+        }
+        for (trouble, tasks) in unknown {
+            findings.push(format!("{}: {trouble}", named(&tasks)));
+        }
+    }
+
+    fn walls(&self, graph: &Graph, findings: &mut Vec<String>) {
+        let mut refused: Vec<(String, Vec<&Task>)> = Vec::new();
+        for task in graph.tasks() {
+            let isolation = &task.agent.isolation;
+            let request = sandbox::Request {
+                kind: isolation.sandbox.unwrap_or(self.inner().options.sandbox),
+                worktree: Path::new("/").to_owned(),
+                dir: Path::new("/").to_owned(),
+                network: isolation.network.unwrap_or(true),
+            };
+            let Err(error) = sandbox::receipt(&request) else { continue };
+            let trouble = error.to_string();
+            match refused.iter_mut().find(|(known, _)| *known == trouble) {
+                Some((_, tasks)) => tasks.push(task),
+                None => refused.push((trouble, vec![task])),
+            }
+        }
+        for (trouble, tasks) in refused {
+            findings.push(format!("{}: {trouble}", named(&tasks)));
+        }
+    }
+
+    /// A review that is asked for and not done would be a false promise.
+    fn reviews(&self, graph: &Graph, findings: &mut Vec<String>) {
+        let asking: Vec<&Task> = graph.tasks().iter().filter(|t| t.review.is_some()).collect();
+        if !asking.is_empty() {
+            let who = named(&asking);
+            findings.push(format!("{who}: this version cannot run review agents; remove `review`"));
+        }
+    }
+
+    fn variables(&self, graph: &Graph, findings: &mut Vec<String>) {
+        let mut seen = BTreeSet::new();
+        for task in graph.tasks() {
+            let tried = self.inner().graph_environment(Environment::default(), &task.env);
+            if let Err(failure) = tried
+                && seen.insert(failure.message.clone())
+            {
+                findings.push(failure.message);
+            }
+        }
+    }
+
+    async fn branches(&self, graph: &Graph, project: &ProjectRecord, findings: &mut Vec<String>) {
+        let git = self.inner().projects.git();
+        let user = match UserRepo::open(git, Path::new(&project.repo)).await {
+            Ok(user) => user,
+            Err(error) => {
+                findings.push(told(&error));
+                return;
+            }
+        };
+        let mut wanted = BTreeSet::new();
+        for lane in graph.lane_ixs() {
+            for end in [LaneEnd::base(graph, lane, project), LaneEnd::target(graph, lane, project)]
+            {
+                if let LaneEnd::Branch(name) = end {
+                    wanted.insert(name);
+                }
+            }
+        }
+        for name in wanted {
+            let found = match BranchName::new(&name) {
+                Ok(branch) => user.branch(&branch).await,
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(Some(_)) => {}
+                Ok(None) => findings.push(format!(
+                    "the repository {} has no branch `{name}`; make it (a first commit is needed) \
+                     or name another as `base_branch` and `merge_target_branch`",
+                    project.repo
+                )),
+                Err(error) => findings.push(told(&error)),
+            }
+        }
+    }
+}
+
+fn named(tasks: &[&Task]) -> String {
+    let names: Vec<String> =
+        tasks.iter().take(TASKS_NAMED).map(|task| format!("`{}`", task.id)).collect();
+    let rest = match tasks.len().saturating_sub(TASKS_NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let noun = if tasks.len() == 1 { "task" } else { "tasks" };
+    format!("{noun} {}{rest}", names.join(", "))
+}

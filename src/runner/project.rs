@@ -1,0 +1,100 @@
+//! A project's doors: the engine's repository, the checkouts, the user's clone, the forge.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::forge::{self, Forge};
+use crate::git::{self, Bare, Checkouts, DiskFloor, Git, Identity, UserRepo};
+use crate::ids::ProjectId;
+use crate::runner::job::StepFailure;
+use crate::runner::layout::Layout;
+use crate::state::{FailureClass, ProjectRecord};
+
+/// Used checkouts that are kept for the next user: as many as agents usually run at once.
+const POOL_MAX: usize = 16;
+
+/// A project's doors.
+pub(crate) struct Project {
+    pub(crate) bare: Bare,
+    pub(crate) checkouts: Checkouts,
+    pub(crate) user: UserRepo,
+    pub(crate) forge: Arc<dyn Forge>,
+}
+
+/// All projects whose doors are open.
+pub(crate) struct Projects {
+    git: Git,
+    layout: Layout,
+    identity: Identity,
+    floor: DiskFloor,
+    open: Mutex<BTreeMap<ProjectId, Arc<Project>>>,
+}
+
+impl Projects {
+    pub(crate) fn new(git: Git, layout: Layout, identity: Identity, floor: DiskFloor) -> Self {
+        Self { git, layout, identity, floor, open: Mutex::default() }
+    }
+
+    pub(crate) fn git(&self) -> &Git {
+        &self.git
+    }
+
+    /// The doors of a project, opened on first use; what a crash left half done is healed then.
+    pub(crate) async fn open(&self, record: &ProjectRecord) -> Result<Arc<Project>, StepFailure> {
+        let mut open = self.open.lock().await;
+        if let Some(project) = open.get(&record.id) {
+            return Ok(project.clone());
+        }
+        let project = Arc::new(self.unlock(record).await.map_err(|error| trouble(&error))?);
+        open.insert(record.id.clone(), project.clone());
+        Ok(project)
+    }
+
+    async fn unlock(&self, record: &ProjectRecord) -> Result<Project, git::Error> {
+        let user = UserRepo::open(&self.git, Path::new(&record.repo)).await?;
+        let bare = Bare::open(&self.git, &self.layout.repo(&record.id), user.format()).await?;
+        bare.heal().await?;
+        let options = git::Options {
+            worktrees: self.layout.worktrees(&record.id),
+            records: self.layout.checkout_records(&record.id),
+            pool_max: POOL_MAX,
+            floor: self.floor,
+            identity: self.identity.clone(),
+        };
+        let checkouts = Checkouts::open(bare.clone(), options).await?;
+        let forge = Arc::new(forge::Local::new(bare.clone()));
+        Ok(Project { bare, checkouts, user, forge })
+    }
+}
+
+/// What an error of git means for the step that met it.
+pub(crate) fn trouble(error: &git::Error) -> StepFailure {
+    use git::Error as E;
+    let passes = matches!(error, E::Timeout { .. } | E::DiskLow { .. } | E::Io { .. });
+    let set_up =
+        matches!(error, E::Missing | E::TooOld { .. } | E::NoRepository { .. } | E::BadPath { .. });
+    let class = match (passes, set_up) {
+        (true, _) => FailureClass::Transient,
+        (_, true) => FailureClass::CannotStart,
+        (false, false) => FailureClass::Internal,
+    };
+    StepFailure::new(class, told(error))
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

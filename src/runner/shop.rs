@@ -1,0 +1,292 @@
+//! Takes jobs in, carries each out on a task of its own, and keeps what is under way within reach.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::agents::process::{Environment, Launcher, Limits};
+use crate::agents::{self, Agent, Registry};
+use crate::git::{DiskFloor, Git, Identity, Method};
+use crate::graph::{Framework, SandboxKind, Task};
+use crate::ids::ProfileName;
+use crate::notify::Streams;
+use crate::runner::attempt;
+use crate::runner::job::{Executor, Job, Report, Reporter, StepFailure, ToAttempt};
+use crate::runner::lanes;
+use crate::runner::lanes::pulls;
+use crate::runner::layout::Layout;
+use crate::runner::project::Projects;
+use crate::state::{Effect, EffectKey, FailureClass};
+use crate::time::Clock;
+
+/// How attempts are carried out.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The profile of tasks that name neither profile nor framework.
+    pub default_agent: Option<ProfileName>,
+    /// Agent profiles by name.
+    pub agents: BTreeMap<ProfileName, AgentProfile>,
+    /// Variables of the daemon that agents get and graphs may use.
+    pub env: Vec<String>,
+    /// The wall around agents where the graph does not say.
+    pub sandbox: SandboxKind,
+    /// Whether agents get an empty home directory of their own.
+    pub private_home: bool,
+    /// What one agent may use.
+    pub limits: Limits,
+    /// How long a turn may take where the graph does not say.
+    pub attempt_timeout: Duration,
+    /// How long an agent may be silent.
+    pub idle_timeout: Option<Duration>,
+    /// How long a gate or check may take.
+    pub gate_timeout: Duration,
+    /// Between asking a program to end and killing it.
+    pub grace: Duration,
+    /// How pull requests are merged.
+    pub method: Method,
+    /// Who commits.
+    pub identity: Identity,
+    /// Nothing is prepared while less is free.
+    pub floor: DiskFloor,
+    /// The program that supervises and that agents call: this one.
+    pub helper: PathBuf,
+}
+
+/// How an agent is configured.
+#[derive(Debug, Clone)]
+pub struct AgentProfile {
+    /// How it is spoken to.
+    pub framework: Framework,
+    /// The program, for `shell` and `acp`.
+    pub command: Option<String>,
+    /// Its model.
+    pub model: Option<String>,
+    /// More variables of the daemon that it gets.
+    pub env: Vec<String>,
+}
+
+/// Carries out jobs with real repositories and real processes. Cheap to clone.
+#[derive(Clone)]
+pub struct Shop(Arc<Inner>);
+
+/// What every job works with.
+pub(crate) struct Inner {
+    pub(crate) options: Options,
+    pub(crate) layout: Layout,
+    pub(crate) projects: Projects,
+    pub(crate) registry: Registry,
+    pub(crate) launcher: Launcher,
+    pub(crate) streams: Streams,
+    pub(crate) clock: Arc<dyn Clock>,
+    under_way: Mutex<HashMap<EffectKey, UnderWay>>,
+}
+
+struct UnderWay {
+    work: AbortHandle,
+    messages: mpsc::UnboundedSender<ToAttempt>,
+}
+
+impl Shop {
+    /// A shop that works below `layout`.
+    pub fn new(
+        options: Options,
+        layout: Layout,
+        git: Git,
+        registry: Registry,
+        streams: Streams,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (identity, floor) = (options.identity.clone(), options.floor);
+        let projects = Projects::new(git, layout.clone(), identity, floor);
+        let launcher = Launcher::new(options.helper.clone());
+        let under_way = Mutex::default();
+        Self(Arc::new(Inner {
+            options,
+            layout,
+            projects,
+            registry,
+            launcher,
+            streams,
+            clock,
+            under_way,
+        }))
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+}
+
+impl Inner {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<EffectKey, UnderWay>> {
+        self.under_way.lock().expect("BUG: nobody panics with this lock")
+    }
+}
+
+impl Inner {
+    /// What every program is given: the allowed variables and a home.
+    pub(crate) fn environment(&self, home: &Path, names: &[String]) -> Environment {
+        let names: Vec<String> = self.options.env.iter().chain(names).cloned().collect();
+        let environment = Environment::from_daemon(&names);
+        match (self.options.private_home, std::env::var("HOME")) {
+            (false, Ok(home)) => environment.with("HOME", home),
+            _ => environment.with_private_home(home),
+        }
+    }
+
+    /// Adds what the graph sets; `${NAME}` stands for a variable of the daemon that is allowed.
+    pub(crate) fn graph_environment(
+        &self,
+        environment: Environment,
+        pairs: &BTreeMap<String, String>,
+    ) -> Result<Environment, StepFailure> {
+        let mut environment = environment;
+        for (name, value) in pairs {
+            let value = expand(value, &self.options.env).map_err(|missing| {
+                let message = format!(
+                    "`env.{name}` uses ${{{missing}}}, which is not set or not allowed; list it \
+                     under `env:` in the configuration"
+                );
+                StepFailure::new(FailureClass::CannotStart, message)
+            })?;
+            environment = environment.with(name, value);
+        }
+        Ok(environment)
+    }
+
+    /// The adapter, profile and further variables for a task's agent.
+    pub(crate) fn agent_of(&self, task: &Task) -> Result<Chosen, StepFailure> {
+        let cannot = |message| StepFailure::new(FailureClass::CannotStart, message);
+        let spec = &task.agent;
+        // The graph's own default is in the task already.
+        let named = match (&spec.profile, spec.framework, &spec.command) {
+            (None, None, None) => self.options.default_agent.as_ref(),
+            (named, ..) => named.as_ref(),
+        };
+        let profile = match named {
+            Some(name) => Some(self.options.agents.get(name).ok_or_else(|| {
+                cannot(format!("there is no agent `{name}`; add it under `agents:`"))
+            })?),
+            None => None,
+        };
+        let own = profile.map(|profile| profile.framework);
+        let framework = spec.framework.or(own).unwrap_or(Framework::ClaudeCode);
+        let agent = self.registry.find(framework, spec.environment.as_ref());
+        let agent = agent.map_err(|error| cannot(error.to_string()))?;
+        let given = |own: &Option<String>, theirs: Option<&Option<String>>| {
+            own.clone().or_else(|| theirs.cloned().flatten())
+        };
+        let configured = agents::Profile {
+            command: given(&spec.command, profile.map(|p| &p.command)),
+            model: given(&spec.model, profile.map(|p| &p.model)),
+        };
+        let env = profile.map(|p| p.env.clone()).unwrap_or_default();
+        Ok(Chosen { agent, profile: configured, env })
+    }
+}
+
+/// Who does a task's work.
+pub(crate) struct Chosen {
+    /// How it is spoken to.
+    pub(crate) agent: Arc<dyn Agent>,
+    /// How it is configured.
+    pub(crate) profile: agents::Profile,
+    /// More variables of the daemon that it gets.
+    pub(crate) env: Vec<String>,
+}
+
+/// Replaces every `${NAME}`; the name of the first that may not be used, or is not there.
+fn expand(value: &str, allowed: &[String]) -> Result<String, String> {
+    let mut text = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, tail)) = after.split_once('}') else { break };
+        let known = allowed.iter().any(|a| a == name).then(|| std::env::var(name).ok()).flatten();
+        text.push_str(before);
+        text.push_str(&known.ok_or_else(|| name.to_owned())?);
+        rest = tail;
+    }
+    text.push_str(rest);
+    Ok(text)
+}
+
+impl Executor for Shop {
+    fn execute(&self, job: Job, reporter: Reporter) {
+        let shop = self.0.clone();
+        let key = reporter.key();
+        let (messages, told) = mpsc::unbounded_channel();
+        let mut under_way = self.0.under_way();
+        // The same job twice at once: the later one begins when the earlier has ended.
+        let earlier = under_way.remove(&key).map(|earlier| earlier.work);
+        let work = tokio::spawn(async move {
+            if let Some(earlier) = earlier {
+                earlier.abort();
+                while !earlier.is_finished() {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let report = guarded(carry_out(shop.clone(), job, reporter.clone(), told)).await;
+            shop.under_way().remove(&key);
+            reporter.report(report);
+        });
+        under_way.insert(key, UnderWay { work: work.abort_handle(), messages });
+    }
+
+    fn tell(&self, key: &EffectKey, message: ToAttempt) {
+        if let Some(job) = self.0.under_way().get(key) {
+            drop(job.messages.send(message));
+        }
+    }
+
+    fn detach(&self) {
+        for (_, job) in self.0.under_way().drain() {
+            job.work.abort();
+        }
+    }
+}
+
+/// A defect here must not leave the engine waiting for ever. Whoever aborts this aborts the work.
+async fn guarded(work: impl Future<Output = Report> + Send + 'static) -> Report {
+    let mut set = JoinSet::new();
+    set.spawn(work);
+    match set.join_next().await {
+        Some(Ok(report)) => report,
+        Some(Err(defect)) => internal(&format!("Taskloom met a defect of its own: {defect}")),
+        None => internal("Taskloom lost a job"),
+    }
+}
+
+fn internal(message: &str) -> Report {
+    Report::Failed(StepFailure::new(FailureClass::Internal, message))
+}
+
+async fn carry_out(
+    shop: Arc<Inner>,
+    job: Job,
+    reporter: Reporter,
+    told: mpsc::UnboundedReceiver<ToAttempt>,
+) -> Report {
+    let run = &job.run;
+    let result = match &job.effect {
+        Effect::Attempt { task, attempt, .. } => {
+            let (task, attempt) = (*task, *attempt);
+            let end = attempt::run(&shop, &job, task, attempt, &reporter, told).await;
+            return Report::AttemptEnded(end);
+        }
+        Effect::PrepareLane { lane, .. } => lanes::prepare(&shop, run, *lane).await,
+        Effect::OpenPr { task, commit, .. } => pulls::open(&shop, run, *task, commit).await,
+        Effect::MergePr { task, attempt, commit, .. } => {
+            pulls::merge(&shop, run, *task, *attempt, commit).await
+        }
+        Effect::CheckLane { lane, .. } => lanes::check(&shop, run, *lane, &reporter).await,
+        Effect::OpenLanePr { lane, .. } => lanes::open(&shop, run, *lane).await,
+        Effect::MergeLane { lane, commit, target, .. } => {
+            lanes::merge(&shop, run, *lane, commit, target).await
+        }
+    };
+    result.unwrap_or_else(Report::Failed)
+}
