@@ -1,0 +1,82 @@
+//! How everybody but the owner speaks to the engine. Channels never leak from here.
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::ids::RunId;
+use crate::orchestrator::command::{Answer, Command, Submission, Submitted};
+use crate::orchestrator::view::RunView;
+use crate::runner::Report;
+use crate::state::{EffectKey, Entry};
+
+/// What comes into the loop.
+pub(crate) enum Event {
+    Submit(Box<Submission>, oneshot::Sender<Submitted>),
+    Command(Command, oneshot::Sender<Answer>),
+    View(RunId, oneshot::Sender<Option<RunView>>),
+    Report(EffectKey, Report),
+    Told(u64),
+    Shutdown(Shutdown, oneshot::Sender<()>),
+}
+
+/// How the engine ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    /// Let go of everything at once; agents run on, a later process takes them up.
+    Detach,
+    /// End every agent first; a later process begins them again.
+    EndAgents,
+}
+
+/// The engine is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the engine has ended")]
+pub struct Closed;
+
+/// The engine, for everybody but its owner.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) journal: broadcast::Sender<Arc<[Entry]>>,
+}
+
+impl Handle {
+    /// Submits a graph. When this returns, it survives a crash.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, Closed> {
+        self.ask(|reply| Event::Submit(Box::new(submission), reply)).await
+    }
+
+    /// Carries out a verb. When this returns, it survives a crash.
+    pub async fn command(&self, command: Command) -> Result<Answer, Closed> {
+        self.ask(|reply| Event::Command(command, reply)).await
+    }
+
+    /// A run as it is now; `None` if the engine does not work on it.
+    pub async fn view(&self, run: RunId) -> Result<Option<RunView>, Closed> {
+        self.ask(|reply| Event::View(run, reply)).await
+    }
+
+    /// Every line of the journal from now on, in commit order, in batches. A receiver that falls
+    /// behind is told so and reads the store.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<[Entry]>> {
+        self.journal.subscribe()
+    }
+
+    /// Ends the engine at once. Agents run on under their supervisors; a later process takes them
+    /// up where they are.
+    pub async fn detach(&self) -> Result<(), Closed> {
+        self.ask(|reply| Event::Shutdown(Shutdown::Detach, reply)).await
+    }
+
+    /// Ends every agent, then the engine. A later process begins their attempts again.
+    pub async fn end_agents(&self) -> Result<(), Closed> {
+        self.ask(|reply| Event::Shutdown(Shutdown::EndAgents, reply)).await
+    }
+
+    async fn ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> Result<T, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(event(reply)).map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+}

@@ -1,0 +1,19 @@
+//! The engine: a synchronous, deterministic core and the thin loop around it.
+//!
+//! One task owns the world. Everybody else holds a [`Handle`], whose calls answer when what they
+//! asked for is durable. Attempts, forges, timers and commands come back as events; nothing here
+//! knows Discord, a terminal, git or a process: jobs go to an injected
+//! [`Executor`](crate::runner::Executor), notices to an injected
+//! [`Notifier`](crate::notify::Notifier).
+
+mod command;
+mod engine;
+mod handle;
+mod step;
+mod view;
+mod world;
+
+pub use command::{Answer, Command, Receipt, Submission, Submitted, Target, Verb};
+pub use engine::{Doors, Options, Scope, look, spawn};
+pub use handle::{Closed, Handle};
+pub use view::RunView;

@@ -1,0 +1,181 @@
+//! `step(world, event, now)`: synchronous, deterministic, no clock, no chance, no I/O.
+//!
+//! One turn of the loop steps every event that has gathered, plans once, and takes what the turn
+//! produced: a batch to keep, jobs to hand out, messages to attempts. This file is the table of
+//! contents; each sibling holds one concern of a [`Run`].
+
+mod approvals;
+mod attempts;
+mod commands;
+mod lanes;
+mod notices;
+mod plan;
+mod tasks;
+
+use std::sync::Arc;
+
+use crate::failure::Failure;
+use crate::graph::LaneIx;
+use crate::orchestrator::command::{Answer, Command, Submitted};
+use crate::orchestrator::world::{Desk, Run, World};
+use crate::runner::{Report, RunInfo, ToAttempt};
+use crate::state::{EffectKey, Ending, LaneEvent, Part, RunRecord, Subject, TaskState, What};
+use crate::store::Batch;
+use crate::time::Timestamp;
+
+/// What one turn produced.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// To be kept before anything else happens.
+    pub(crate) batch: Batch,
+    /// To be handed out after that.
+    pub(crate) dispatch: Vec<EffectKey>,
+    /// To be told to attempts under way after that.
+    pub(crate) messages: Vec<(EffectKey, ToAttempt)>,
+}
+
+impl World {
+    /// Begins a turn.
+    pub(crate) fn begin(&mut self, now: Timestamp) {
+        self.desk.now = now;
+        self.fire_timers();
+    }
+
+    /// Plans, and takes what the turn produced.
+    pub(crate) fn finish(&mut self) -> Turn {
+        self.plan();
+        for id in std::mem::take(&mut self.desk.touched) {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.collect(&mut self.desk.batch);
+            }
+        }
+        Turn {
+            batch: std::mem::take(&mut self.desk.batch),
+            dispatch: std::mem::take(&mut self.desk.dispatch),
+            messages: std::mem::take(&mut self.desk.messages),
+        }
+    }
+
+    /// Takes in a graph.
+    pub(crate) fn submit(
+        &mut self,
+        info: Arc<RunInfo>,
+        record: RunRecord,
+        project_slots: u32,
+    ) -> Submitted {
+        let (id, name) = (info.id, info.name.clone());
+        self.next_run = self.next_run.max(id.0 + 1);
+        self.desk.batch.projects.push(info.project.clone());
+        self.desk.batch.graphs.push((record.graph_digest.clone(), info.source.clone()));
+        let mut run = Run::new(info, record, project_slots);
+        run.changed.run = true;
+        self.desk.journal(id, Subject::Run, None, What::Submitted, Some(name.to_string()));
+        run.open_all(&mut self.desk);
+        self.runs.insert(id, run);
+        Submitted { run: id, name }
+    }
+
+    /// Carries out a verb.
+    pub(crate) fn command(&mut self, command: &Command) -> Answer {
+        match self.runs.get_mut(&command.run) {
+            Some(run) => run.command(&mut self.desk, command),
+            None => Err(Failure::user(format!("there is no run number {}", command.run))),
+        }
+    }
+
+    /// Takes in a report. One about something that is not owed any more is stale and ignored.
+    pub(crate) fn report(&mut self, key: &EffectKey, report: Report) {
+        let Some(run) = self.runs.get_mut(&key.run) else { return };
+        if !run.effects.contains_key(key) {
+            tracing::debug!(%key, ?report, "a stale report");
+            return;
+        }
+        match key.part {
+            Part::Task(task) => run.task_report(&mut self.desk, task, key, report),
+            Part::Lane(lane) => run.lane_report(&mut self.desk, lane, key, report),
+        }
+    }
+
+    /// Starts nothing new from now on.
+    pub(crate) fn drain(&mut self) {
+        self.desk.draining = true;
+    }
+
+    /// Has every attempt under way ended without using it up; a later process begins them again.
+    pub(crate) fn suspend(&mut self) {
+        self.desk.draining = true;
+        for run in self.runs.values_mut() {
+            for task in run.info.clone().graph.order() {
+                let state = run.tasks[task.at()].state;
+                let alive =
+                    matches!(state, TaskState::Running { .. } | TaskState::WaitingInput { .. });
+                if alive && run.tasks[task.at()].ending().is_none() {
+                    run.end_attempt(&mut self.desk, *task, Ending::Suspend);
+                }
+            }
+        }
+    }
+
+    /// When something is due next.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.desk.timers.first().map(|(at, ..)| *at)
+    }
+}
+
+impl Run {
+    /// At the beginning: what waits for nothing is ready; what has nothing in it is finished.
+    fn open_all(&mut self, desk: &mut Desk) {
+        let info = self.info.clone();
+        let roots: Vec<_> =
+            info.graph.order().iter().copied().filter(|t| self.frontier.is_open(*t)).collect();
+        self.open_tasks(desk, &roots);
+        for lane in info.graph.lane_ixs() {
+            self.lane_progress(desk, lane);
+        }
+    }
+
+    fn lane_report(&mut self, desk: &mut Desk, lane: LaneIx, key: &EffectKey, report: Report) {
+        let effect = self.effects[key].clone();
+        if let Report::Remark(text) = report {
+            self.lane_note(desk, lane, What::Remark, Some(text));
+            return;
+        }
+        self.forget(desk, key);
+        match report {
+            Report::LanePrepared => self.lane_prepared(desk, lane),
+            Report::LaneChecked(check) => self.lane_checked(desk, lane, check),
+            Report::LaneUpToDate => {
+                self.lane_event(desk, lane, LaneEvent::IntegrationSkipped, None);
+            }
+            Report::PrOpened { url } => self.lane_pr_opened(desk, lane, url),
+            Report::Merged { commit, delivered } => {
+                self.lane_merge_done(desk, lane, commit, delivered);
+            }
+            Report::TargetMoved => self.lane_target_moved(desk, lane),
+            Report::Failed(failure) => self.lane_job_failed(desk, lane, &effect, &failure),
+            Report::Step(_)
+            | Report::Gate { .. }
+            | Report::Asked(_)
+            | Report::Answered
+            | Report::Remark(_)
+            | Report::AttemptEnded(_) => {
+                panic!("BUG: a task's report came about lane {}", self.graph().lane(lane).id)
+            }
+        }
+    }
+
+    /// Puts what changed into the batch.
+    fn collect(&mut self, batch: &mut Batch) {
+        let id = self.info.id;
+        if std::mem::take(&mut self.changed.run) {
+            batch.runs.push(self.record.clone());
+        }
+        for lane in std::mem::take(&mut self.changed.lanes) {
+            batch.lanes.push((id, lane, self.lanes[lane.at()].clone()));
+        }
+        for task in std::mem::take(&mut self.changed.tasks) {
+            self.changed.task_marks[task.at()] = false;
+            batch.tasks.push((id, task, self.tasks[task.at()].clone()));
+        }
+    }
+}

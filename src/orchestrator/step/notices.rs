@@ -1,0 +1,149 @@
+//! What people are told, and what they may do about it.
+
+use crate::graph::{LaneIx, TaskIx};
+use crate::notify::{Ask, Notice, NoticeKind};
+use crate::orchestrator::step::attempts::first_line;
+use crate::orchestrator::world::{Desk, Run};
+use crate::state::{BlockedOn, Outcome, Question, TaskState};
+
+/// How many lines of a message a notice holds; the rest is in the log.
+const MESSAGE_LINES_MAX: usize = 12;
+
+impl Run {
+    fn notice(&self, desk: &Desk, seq: u64, kind: NoticeKind, title: String) -> Notice {
+        Notice {
+            seq,
+            at: desk.now,
+            kind,
+            run: self.info.name.clone(),
+            task: None,
+            lane: None,
+            title,
+            lines: Vec::new(),
+            asks: Vec::new(),
+        }
+    }
+
+    fn send(&self, desk: &mut Desk, notice: &Notice) {
+        let text = serde_json::to_string(notice).expect("BUG: a notice is plain data");
+        desk.batch.notices.push((notice.seq, text));
+    }
+
+    pub(crate) fn notify_task_failed(&mut self, desk: &mut Desk, task: TaskIx, seq: u64) {
+        let id = self.graph().task(task).id.clone();
+        let Some(failure) = self.tasks[task.at()].failure() else { return };
+        let title = format!("task `{id}` failed: {}", failure.class.word());
+        let mut notice = self.notice(desk, seq, NoticeKind::TaskFailed, title);
+        let message = failure.message.lines().filter(|line| !line.trim().is_empty());
+        notice.lines.extend(message.take(MESSAGE_LINES_MAX).map(str::to_owned));
+        let on = TaskState::Blocked { on: BlockedOn::Task(task) };
+        let blocked = self.tasks.iter().filter(|t| t.state == on).count();
+        if blocked > 0 {
+            notice.lines.push(format!("it blocks {blocked} other task(s)"));
+        }
+        notice.task = Some(id);
+        notice.asks = vec![Ask::Retry, Ask::Skip, Ask::Logs];
+        self.send(desk, &notice);
+    }
+
+    pub(crate) fn notify_question(
+        &mut self,
+        desk: &mut Desk,
+        task: TaskIx,
+        seq: u64,
+        question: &Question,
+    ) {
+        let id = self.graph().task(task).id.clone();
+        let title = format!("task `{id}` asks: {}", first_line(&question.text));
+        let mut notice = self.notice(desk, seq, NoticeKind::Question, title);
+        notice.lines = question.text.lines().skip(1).map(str::to_owned).collect();
+        notice.task = Some(id);
+        notice.asks = vec![Ask::Answer(question.choices.clone())];
+        self.send(desk, &notice);
+    }
+
+    pub(crate) fn notify_task_approval(&mut self, desk: &mut Desk, task: TaskIx, seq: u64) {
+        let id = self.graph().task(task).id.clone();
+        let title = format!("task `{id}` waits for approval");
+        let mut notice = self.notice(desk, seq, NoticeKind::Approval, title);
+        if let Some(proposal) = self.tasks[task.at()].proposal() {
+            notice.lines.push(format!(
+                "commit {}: {} file(s), +{} -{}",
+                proposal.commit.short(),
+                proposal.files,
+                proposal.insertions,
+                proposal.deletions
+            ));
+            if let Some(evidence) = &proposal.evidence {
+                notice.lines.push(format!("gate passed: {}", evidence.command));
+            }
+            notice.lines.extend(proposal.protected.iter().cloned());
+        }
+        notice.task = Some(id);
+        notice.asks = vec![Ask::Approve, Ask::Reject];
+        self.send(desk, &notice);
+    }
+
+    pub(crate) fn notify_lane_approval(&mut self, desk: &mut Desk, lane: LaneIx, seq: u64) {
+        let id = self.graph().lane(lane).id.clone();
+        let title = format!("lane `{id}` waits for approval");
+        let mut notice = self.notice(desk, seq, NoticeKind::Approval, title);
+        if let Some(check) = &self.lanes[lane.at()].checked {
+            notice.lines.push(format!(
+                "commit {}: {} commit(s), {} file(s), +{} -{}",
+                check.commit.short(),
+                check.ahead,
+                check.files,
+                check.insertions,
+                check.deletions
+            ));
+            notice.lines.extend(check.checks.iter().map(|c| format!("check passed: {c}")));
+        }
+        let doubts = self.design_concerns(lane);
+        if doubts > 0 {
+            notice.lines.push(format!("{doubts} design concern(s) were raised"));
+        }
+        notice.lane = Some(id);
+        notice.asks = vec![Ask::Approve, Ask::Reject];
+        self.send(desk, &notice);
+    }
+
+    pub(crate) fn notify_lane_merged(
+        &mut self,
+        desk: &mut Desk,
+        lane: LaneIx,
+        seq: u64,
+        delivered: Option<String>,
+    ) {
+        let id = self.graph().lane(lane).id.clone();
+        let title = format!("lane `{id}` is merged");
+        let mut notice = self.notice(desk, seq, NoticeKind::LaneMerged, title);
+        notice.lines.extend(delivered);
+        notice.lane = Some(id);
+        self.send(desk, &notice);
+    }
+
+    pub(crate) fn notify_lane_failed(
+        &mut self,
+        desk: &mut Desk,
+        lane: LaneIx,
+        seq: u64,
+        message: &str,
+    ) {
+        let id = self.graph().lane(lane).id.clone();
+        let title = format!("lane `{id}` cannot be merged");
+        let mut notice = self.notice(desk, seq, NoticeKind::LaneFailed, title);
+        notice.lines = message.lines().take(MESSAGE_LINES_MAX).map(str::to_owned).collect();
+        notice.lane = Some(id);
+        notice.asks = vec![Ask::Retry];
+        self.send(desk, &notice);
+    }
+
+    pub(crate) fn notify_settled(&mut self, desk: &mut Desk, seq: u64, outcome: Outcome) {
+        let done = self.tasks.iter().filter(|task| task.state.is_success()).count();
+        let all = self.tasks.len();
+        let title = format!("run `{}`: {outcome}, {done} of {all} tasks done", self.info.name);
+        let notice = self.notice(desk, seq, NoticeKind::RunSettled, title);
+        self.send(desk, &notice);
+    }
+}

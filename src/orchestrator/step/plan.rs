@@ -1,0 +1,201 @@
+//! What starts now, what is due, and when a run has come to rest.
+
+use crate::graph::{LaneIx, TaskIx};
+use crate::ids::RunId;
+use crate::orchestrator::world::{Desk, Run, World};
+use crate::state::{
+    EffectKey, LaneEvent, LaneFailure, LaneState, Outcome, Part, RunEvent, Subject, TaskEvent,
+    TaskRecord, TaskState, What,
+};
+use crate::time::Timestamp;
+
+impl World {
+    /// Everything whose time has come.
+    pub(crate) fn fire_timers(&mut self) {
+        while let Some((at, run, part)) = self.desk.timers.first().copied() {
+            if at > self.desk.now {
+                break;
+            }
+            let found = self.runs.get_mut(&run).expect("BUG: a timer outlived its run");
+            match part {
+                Part::Task(task) => found.task_due(&mut self.desk, task, at),
+                Part::Lane(lane) => found.lane_due(&mut self.desk, lane, at),
+            }
+        }
+    }
+
+    /// Starts what may start. A second call finds nothing to do.
+    pub(crate) fn plan(&mut self) {
+        let touched: Vec<RunId> = self.desk.touched.iter().copied().collect();
+        for id in touched {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.refresh_hunger(&mut self.desk);
+            }
+        }
+        while self.desk.slots_used < self.desk.slots && !self.desk.draining {
+            let Some(id) = self.hungriest() else { break };
+            let run = self.runs.get_mut(&id).expect("BUG: a hungry run is there");
+            let pick = run.ready.next().expect("BUG: a hungry run has a ready task");
+            run.start(&mut self.desk, pick.task);
+            run.refresh_hunger(&mut self.desk);
+        }
+        let touched: Vec<RunId> = self.desk.touched.iter().copied().collect();
+        for id in touched {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.settle(&mut self.desk);
+            }
+        }
+    }
+
+    /// Among runs that could start a task, the one with the fewest running; the oldest of equals.
+    fn hungriest(&self) -> Option<RunId> {
+        let running = |id: &RunId| self.runs.get(id).map_or(0, |run| run.running);
+        self.desk.hungry.iter().copied().min_by_key(|id| (running(id), *id))
+    }
+}
+
+impl Run {
+    /// Whether the run may start something, as far as the run itself is concerned.
+    fn may_start(&self) -> bool {
+        self.is_open()
+            && !self.record.paused
+            && !self.record.cancelled
+            && self.record.fatal.is_none()
+    }
+
+    fn refresh_hunger(&mut self, desk: &mut Desk) {
+        if self.may_start() && !desk.draining && !self.wanted.is_empty() && !self.fails_fast() {
+            self.prepare_wanted(desk);
+        }
+        let full = self.max_running.is_some_and(|max| self.running >= max);
+        if self.may_start() && !full && self.ready.next().is_some() {
+            desk.hungry.insert(self.info.id);
+        } else {
+            desk.hungry.remove(&self.info.id);
+        }
+    }
+
+    fn task_due(&mut self, desk: &mut Desk, task: TaskIx, at: Timestamp) {
+        desk.touched.insert(self.info.id);
+        let state = self.tasks[task.at()].state;
+        if matches!(state, TaskState::Paused { .. }) {
+            self.task_event(desk, task, TaskEvent::Unparked, None);
+            return;
+        }
+        self.disarm(desk, at, Part::Task(task));
+        self.tasks[task.at()].not_before = None;
+        self.changed.task(task);
+        if state == TaskState::Ready {
+            let lane = self.graph().task(task).lane;
+            self.ready.insert(lane, self.key(task));
+        } else {
+            self.dispatch_owed(desk, Part::Task(task));
+        }
+    }
+
+    fn lane_due(&mut self, desk: &mut Desk, lane: LaneIx, at: Timestamp) {
+        desk.touched.insert(self.info.id);
+        self.disarm(desk, at, Part::Lane(lane));
+        self.lane_mut(lane).not_before = None;
+        self.dispatch_owed(desk, Part::Lane(lane));
+    }
+
+    fn dispatch_owed(&self, desk: &mut Desk, part: Part) {
+        desk.dispatch.extend(self.effects.keys().filter(|key| key.part == part));
+    }
+
+    /// Everything that is owed and not waiting for its time: what a new process takes up.
+    pub(crate) fn owed(&self) -> Vec<EffectKey> {
+        let waits = |key: &EffectKey| match key.part {
+            Part::Task(task) => self.tasks[task.at()].not_before.is_some(),
+            Part::Lane(lane) => self.lanes[lane.at()].not_before.is_some(),
+        };
+        self.effects.keys().filter(|key| !waits(key)).copied().collect()
+    }
+
+    pub(crate) fn run_event(&mut self, desk: &mut Desk, event: RunEvent) -> u64 {
+        self.record.state = match self.record.state.next(event) {
+            Ok(after) => after,
+            Err(illegal) => panic!("BUG: {}: {illegal}", self.info.name),
+        };
+        self.record.since = desk.now;
+        self.changed.run = true;
+        let detail = self.outcome().map(|outcome| outcome.to_string());
+        desk.journal(self.info.id, Subject::Run, None, What::Run(event), detail)
+    }
+
+    /// Concludes the run if nothing goes on by itself any more.
+    fn settle(&mut self, desk: &mut Desk) {
+        if !self.is_open() || self.record.paused && !self.record.cancelled {
+            return;
+        }
+        let can_start = self.may_start()
+            && (self.ready.next().is_some() || (!self.wanted.is_empty() && !self.fails_fast()));
+        if !self.effects.is_empty() || self.timers > 0 || can_start {
+            return;
+        }
+        self.conclude_lanes(desk);
+        let outcome = self.compute_outcome();
+        if outcome == Outcome::AwaitingMerge {
+            desk.journal(self.info.id, Subject::Run, None, What::WaitingForMerge, None);
+        }
+        let seq = self.run_event(desk, RunEvent::Settled { outcome });
+        self.notify_settled(desk, seq, outcome);
+        desk.hungry.remove(&self.info.id);
+    }
+
+    /// Lanes in which a task is at a dead end fail when the run comes to rest, not before: their
+    /// other tasks go on.
+    fn conclude_lanes(&mut self, desk: &mut Desk) {
+        for lane in self.info.graph.lane_ixs() {
+            let stuck = self.left[lane.at()].dead_ends > 0;
+            if stuck && self.lanes[lane.at()].state == LaneState::Active && !self.record.cancelled {
+                let event = LaneEvent::Failed { why: LaneFailure::Task };
+                self.lane_event(desk, lane, event, None);
+            }
+        }
+    }
+
+    /// Computed over every task and every lane, so that nothing that never ran can hide.
+    pub(crate) fn compute_outcome(&self) -> Outcome {
+        if self.record.cancelled {
+            return Outcome::Cancelled;
+        }
+        if self.record.fatal.is_some() {
+            return Outcome::FatalInternalError;
+        }
+        let lanes_fine = self.graph().lane_ixs().all(|lane| self.waits_for_people_only(lane));
+        if self.tasks.iter().all(|task| task.state.is_success()) {
+            return if lanes_fine { Outcome::Succeeded } else { Outcome::CompletedWithFailures };
+        }
+        let fine = |task: &TaskRecord| {
+            task.state.is_success()
+                || matches!(task.state, TaskState::Defined | TaskState::AwaitingApproval { .. })
+        };
+        let approvals =
+            self.tasks.iter().any(|t| matches!(t.state, TaskState::AwaitingApproval { .. }));
+        let merges = self.lanes.iter().any(|lane| lane.state.waits_for_person());
+        if self.tasks.iter().all(fine) && self.no_lane_failed() && (approvals || merges) {
+            Outcome::AwaitingMerge
+        } else {
+            Outcome::CompletedWithFailures
+        }
+    }
+
+    fn no_lane_failed(&self) -> bool {
+        !self.lanes.iter().any(|l| matches!(l.state, LaneState::Failed { .. } | LaneState::Reset))
+    }
+
+    /// The lane is merged, or nothing but people stands between it and that.
+    fn waits_for_people_only(&self, lane: LaneIx) -> bool {
+        let state = self.lanes[lane.at()].state;
+        let children = self.graph().lane_children(lane);
+        let parent_of_such = || {
+            self.left[lane.at()].tasks == 0
+                && !children.is_empty()
+                && children.iter().all(|child| self.waits_for_people_only(*child))
+        };
+        matches!(state, LaneState::Merged | LaneState::AwaitingApproval)
+            || (state == LaneState::Active && parent_of_such())
+    }
+}

@@ -1,0 +1,175 @@
+//! What readers get: a copy of a run with everything derived, among it why each task waits.
+
+use std::sync::Arc;
+
+use crate::graph::{LaneIx, TaskIx};
+use crate::ids::RunId;
+use crate::orchestrator::world::{Desk, Run, World};
+use crate::runner::RunInfo;
+use crate::scheduler::WaitingOn;
+use crate::state::{BlockedOn, LaneRecord, LaneState, RunRecord, TaskRecord, TaskState};
+
+/// A run as it is now.
+#[derive(Debug, Clone)]
+pub struct RunView {
+    /// What never changes.
+    pub info: Arc<RunInfo>,
+    /// The run.
+    pub run: RunRecord,
+    /// Its tasks, in the order of the file.
+    pub tasks: Vec<TaskRecord>,
+    /// Its lanes, in the order of the file.
+    pub lanes: Vec<LaneRecord>,
+    /// Why each task does not run; `None` for those that run or are done.
+    pub waiting: Vec<Option<WaitingOn>>,
+}
+
+impl RunView {
+    /// The same when no process works on the run: what would start now does not.
+    pub(crate) fn left_alone(mut self) -> Self {
+        for waiting in &mut self.waiting {
+            if waiting.as_ref().is_some_and(WaitingOn::is_its_turn) {
+                *waiting = Some(WaitingOn::NotAttached);
+            }
+        }
+        self
+    }
+}
+
+impl World {
+    /// A copy of a run.
+    pub(crate) fn view(&self, id: RunId) -> Option<RunView> {
+        let run = self.runs.get(&id)?;
+        let tasks = 0..run.tasks.len() as u32;
+        Some(RunView {
+            info: run.info.clone(),
+            run: run.record.clone(),
+            tasks: run.tasks.clone(),
+            lanes: run.lanes.clone(),
+            waiting: tasks.map(|t| run.waiting_on(&self.desk, TaskIx(t))).collect(),
+        })
+    }
+}
+
+impl Run {
+    /// Why a task does not run now. The conditions are those of the plan, in its order.
+    pub(crate) fn waiting_on(&self, desk: &Desk, task: TaskIx) -> Option<WaitingOn> {
+        let record = &self.tasks[task.at()];
+        match record.state {
+            TaskState::Running { .. }
+            | TaskState::Merging { .. }
+            | TaskState::Merged
+            | TaskState::Completed
+            | TaskState::Skipped
+            | TaskState::Cancelled => None,
+            TaskState::Defined => Some(self.what_is_missing(task)),
+            TaskState::Ready => Some(self.why_not_started(desk, task)),
+            TaskState::WaitingInput { .. } => Some(WaitingOn::Answer),
+            TaskState::Paused { until, why } => Some(WaitingOn::Parked { until, why }),
+            TaskState::PrCreated { .. } => {
+                let queue = &self.lanes[self.graph().task(task).lane.at()].queue;
+                let ahead = queue.iter().position(|queued| *queued == task).unwrap_or_default();
+                Some(WaitingOn::MergeQueue { ahead })
+            }
+            TaskState::AwaitingApproval { .. } => Some(WaitingOn::Approval),
+            TaskState::Failed { .. } => Some(WaitingOn::Failed),
+            TaskState::Blocked { on: BlockedOn::Task(root) } => {
+                Some(WaitingOn::Upstream { task: self.graph().task(root).id.clone() })
+            }
+            TaskState::Blocked { on: BlockedOn::Operator } => Some(WaitingOn::Stopped),
+            TaskState::Stale => Some(WaitingOn::Stale),
+        }
+    }
+
+    /// A task that is not ready waits for tasks, and when those are done for lanes.
+    fn what_is_missing(&self, task: TaskIx) -> WaitingOn {
+        let graph = self.graph();
+        let missing = graph.parents(task).iter().filter_map(|parent| {
+            let state = self.tasks[parent.at()].state;
+            let done = self.releases_dependents(*parent, state);
+            (!done).then(|| (graph.task(*parent).id.clone(), state.word()))
+        });
+        let tasks: Vec<_> = missing.collect();
+        if !tasks.is_empty() {
+            return WaitingOn::Dependencies { tasks };
+        }
+        let unmerged = |lane: &&LaneIx| self.lanes[lane.at()].state != LaneState::Merged;
+        match graph.upstream_lanes(task).iter().find(unmerged) {
+            Some(lane) => WaitingOn::UpstreamLane {
+                lane: graph.lane(*lane).id.clone(),
+                state: self.lanes[lane.at()].state.word(),
+                because: self.what_holds_up(*lane),
+            },
+            None => WaitingOn::Turn,
+        }
+    }
+
+    /// What keeps a lane from being merged.
+    fn what_holds_up(&self, lane: LaneIx) -> Option<String> {
+        let left = self.left[lane.at()];
+        if left.dead_ends > 0 {
+            let graph = self.graph();
+            let dead = |t: &&TaskIx| self.tasks[t.at()].state.is_dead_end();
+            let task = graph.lane_tasks(lane).iter().find(dead)?;
+            let state = self.tasks[task.at()].state.word();
+            return Some(format!("its task `{}` is {state}", graph.task(*task).id));
+        }
+        match (left.tasks, left.children) {
+            (0, 0) => self.lanes[lane.at()].failure.clone(),
+            (0, n) => Some(format!("{n} nested lane(s) are not merged")),
+            (n, _) => Some(format!("{n} of its tasks are not done")),
+        }
+    }
+
+    /// A ready task waits for its run, a place or its lane.
+    fn why_not_started(&self, desk: &Desk, task: TaskIx) -> WaitingOn {
+        if let Some(until) = self.tasks[task.at()].not_before {
+            return WaitingOn::Backoff { until };
+        }
+        if self.record.fatal.is_some() {
+            return WaitingOn::Fatal;
+        }
+        if self.record.paused {
+            return WaitingOn::RunPaused;
+        }
+        if let Some(reason) = self.why_lane_closed(self.graph().task(task).lane) {
+            return reason;
+        }
+        if desk.draining {
+            return WaitingOn::Draining;
+        }
+        if self.max_running.is_some_and(|max| self.running >= max) {
+            return WaitingOn::RunFull { running: self.running };
+        }
+        if desk.slots_used >= desk.slots {
+            return WaitingOn::SlotsFull { running: desk.slots_used };
+        }
+        WaitingOn::Turn
+    }
+
+    fn why_lane_closed(&self, lane: LaneIx) -> Option<WaitingOn> {
+        let graph = self.graph();
+        let state = self.lanes[lane.at()].state;
+        let id = || graph.lane(lane).id.clone();
+        if state == LaneState::Pending {
+            if self.fails_fast() {
+                return Some(WaitingOn::FailFast);
+            }
+            let parent = graph.lane(lane).parent;
+            let closed = parent.filter(|p| !self.lanes[p.at()].state.is_active_or_later());
+            if let Some(parent) = closed {
+                let state = self.lanes[parent.at()].state.word();
+                return Some(WaitingOn::AncestorLane {
+                    lane: graph.lane(parent).id.clone(),
+                    state,
+                });
+            }
+        }
+        if !state.takes_tasks() {
+            return Some(WaitingOn::OwnLane { lane: id(), state: state.word() });
+        }
+        self.ready
+            .is_full(lane)
+            .then(|| WaitingOn::LaneFull { lane: id(), running: self.ready.running(lane) })
+    }
+}
