@@ -1,0 +1,161 @@
+//! The configuration file: every option with its default, validated as a whole.
+//!
+//! Nothing below [`crate::app`] sees a [`Config`]: each component is handed its own options.
+
+mod raw;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::graph::{Framework, SandboxKind};
+use crate::ids::{ProfileName, ProjectId};
+
+/// A configuration that has been checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Attempts at once on this machine.
+    pub slots: u32,
+    /// Attempts at once in one run, where the graph does not say.
+    pub run_slots: u32,
+    /// The profile of tasks that name neither profile nor framework.
+    pub default_agent: Option<ProfileName>,
+    /// Agent profiles by name.
+    pub agents: BTreeMap<ProfileName, AgentProfile>,
+    /// Variables of the daemon that agents get and graphs may use.
+    pub env: Vec<String>,
+    /// The wall around agents, where the graph does not say.
+    pub sandbox: SandboxKind,
+    /// Whether agents get a home directory of their own.
+    pub home: Home,
+    /// What one agent may use.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How commits and merges are made.
+    pub git: GitOptions,
+    /// Nothing is prepared while less than this is free, in MiB.
+    pub disk_free_min_mib: u64,
+    /// Repositories by name.
+    pub projects: Vec<Project>,
+}
+
+/// How an agent is configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentProfile {
+    /// How it is spoken to.
+    pub framework: Framework,
+    /// The program, for `shell` and `acp`.
+    pub command: Option<String>,
+    /// Its model.
+    pub model: Option<String>,
+    /// More variables of the daemon that it gets.
+    pub env: Vec<String>,
+}
+
+/// Which home directory agents see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Home {
+    /// An empty one of the attempt's own.
+    #[default]
+    Private,
+    /// The daemon's.
+    User,
+}
+
+/// What one agent, with all that it starts, may use. `None`: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Address space of each process, in MiB.
+    pub memory_mib: Option<u64>,
+    /// Processes of the user.
+    pub processes: Option<u64>,
+    /// Open files of each process.
+    pub open_files: Option<u64>,
+    /// Size of each file written, in MiB.
+    pub file_size_mib: Option<u64>,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// One turn of an agent, where the graph does not say.
+    pub attempt: Duration,
+    /// An agent that says nothing and uses no tool.
+    pub idle: Option<Duration>,
+    /// One gate or check.
+    pub gate: Duration,
+    /// Between asking a program to end and killing it.
+    pub grace: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            attempt: Duration::from_secs(4 * 60 * 60),
+            idle: None,
+            gate: Duration::from_secs(30 * 60),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How commits and merges are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitOptions {
+    /// How pull requests are merged.
+    pub merge_method: MergeMethod,
+    /// Who commits, for agents and for the engine.
+    pub author_name: String,
+    /// Their address.
+    pub author_email: String,
+}
+
+/// How pull requests are merged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MergeMethod {
+    /// A merge commit.
+    #[default]
+    Merge,
+    /// One commit.
+    Squash,
+    /// The commits on top.
+    Rebase,
+}
+
+/// A repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its name.
+    pub id: ProjectId,
+    /// The user's clone that it is linked to.
+    pub link: PathBuf,
+    /// Where lanes start and end; `None`: as found in the clone.
+    pub default_branch: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        raw::Raw::default().check(None).expect("BUG: the defaults are valid")
+    }
+}
+
+impl Config {
+    /// Reads a configuration from text; `home` is what `~` stands for.
+    pub fn parse(text: &str, home: Option<&Path>) -> Result<Self, Failure> {
+        raw::parse(text)?.check(home)
+    }
+
+    /// Reads a configuration file.
+    pub fn load(path: &Path, home: Option<&Path>) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|why| Failure::config(format!("cannot read {}: {why}", path.display())))?;
+        Self::parse(&text, home).map_err(|mut failure| {
+            failure.message = format!("{}: {}", path.display(), failure.message);
+            failure
+        })
+    }
+}

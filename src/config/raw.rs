@@ -1,0 +1,253 @@
+//! The shape of the file. The only YAML of the configuration.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::Error as _;
+
+use crate::config::{
+    AgentProfile, Config, GitOptions, Home, Limits, MergeMethod, Project, Timeouts,
+};
+use crate::failure::Failure;
+use crate::graph::{Framework, SandboxKind};
+use crate::ids::{ProfileName, ProjectId};
+
+/// Agents at once on one machine unless the file says otherwise: each is a process tree with a
+/// compiler or two behind it.
+const SLOTS_DEFAULT: u32 = 8;
+
+/// Agents at once in one run unless graph or file say otherwise.
+const RUN_SLOTS_DEFAULT: u32 = 4;
+
+/// Free space below which nothing is prepared: a checkout, a build and the store must fit.
+const DISK_FREE_MIN_MIB_DEFAULT: u64 = 2048;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Raw {
+    data_dir: Option<String>,
+    slots: Option<Whole>,
+    run_slots: Option<Whole>,
+    default_agent: Option<String>,
+    agents: BTreeMap<String, RawAgent>,
+    env: Vec<String>,
+    isolation: RawIsolation,
+    home: RawHome,
+    limits: RawLimits,
+    timeouts: RawTimeouts,
+    git: RawGit,
+    disk_free_min_mib: Option<Whole>,
+    projects: Vec<RawProject>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAgent {
+    framework: Framework,
+    #[serde(default)]
+    command: Option<String>,
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    env: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawIsolation {
+    sandbox: Option<SandboxKind>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawHome {
+    #[default]
+    Private,
+    User,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLimits {
+    memory_mib: Option<Whole>,
+    processes: Option<Whole>,
+    open_files: Option<Whole>,
+    file_size_mib: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTimeouts {
+    attempt: Option<Span>,
+    idle: Option<Span>,
+    gate: Option<Span>,
+    grace: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawGit {
+    merge_method: RawMergeMethod,
+    author_name: Option<String>,
+    author_email: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawMergeMethod {
+    #[default]
+    Merge,
+    Squash,
+    Rebase,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProject {
+    id: String,
+    link: String,
+    #[serde(default)]
+    default_branch: Option<String>,
+}
+
+/// A duration as people write it.
+#[derive(Debug)]
+struct Span(Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let span = humantime::parse_duration(&text).map_err(|why| {
+            D::Error::custom(format!("`{text}` is no duration ({why}); write `90s` or `2h`"))
+        })?;
+        Ok(Self(span))
+    }
+}
+
+/// A whole number, for which the reader's own message would name a type of this program.
+#[derive(Debug, Clone, Copy)]
+struct Whole(u64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wrong = |_| D::Error::custom("must be a whole number that is not negative");
+        u64::deserialize(deserializer).map(Self).map_err(wrong)
+    }
+}
+
+pub(crate) fn parse(text: &str) -> Result<Raw, Failure> {
+    if text.trim().is_empty() {
+        return Ok(Raw::default());
+    }
+    serde_yaml::from_str(text).map_err(|error| {
+        let plain = error.without_snippet();
+        Failure::config(plain.render_with_formatter(&serde_yaml::UserMessageFormatter))
+    })
+}
+
+fn expand(path: &str, home: Option<&Path>) -> Result<PathBuf, Failure> {
+    let Some(rest) = path.strip_prefix('~') else { return Ok(PathBuf::from(path)) };
+    let home = home
+        .ok_or_else(|| Failure::config(format!("`{path}` cannot be resolved: HOME is not set")))?;
+    Ok(home.join(rest.trim_start_matches('/')))
+}
+
+fn name<T: std::str::FromStr<Err = crate::ids::NameError>>(
+    what: &str,
+    text: &str,
+) -> Result<T, Failure> {
+    text.parse().map_err(|why| Failure::config(format!("{what} `{text}`: {why}")))
+}
+
+fn at_least_one(what: &str, value: Option<Whole>, default: u32) -> Result<u32, Failure> {
+    let Some(Whole(value)) = value else { return Ok(default) };
+    u32::try_from(value).ok().filter(|value| *value > 0).ok_or_else(|| {
+        Failure::config(format!("`{what}` must be at least 1 and at most {}", u32::MAX))
+    })
+}
+
+impl Raw {
+    pub(crate) fn check(self, home: Option<&Path>) -> Result<Config, Failure> {
+        let agents = self.agents.into_iter().map(|(id, raw)| agent(&id, raw));
+        let agents: BTreeMap<ProfileName, AgentProfile> = agents.collect::<Result<_, _>>()?;
+        let default_agent =
+            self.default_agent.map(|id| name("`default_agent`", &id)).transpose()?;
+        if let Some(missing) = default_agent.as_ref().filter(|id| !agents.contains_key(*id)) {
+            return Err(Failure::config(format!("`default_agent` names `{missing}`"))
+                .hint("add it under `agents:`, or name one that is there"));
+        }
+        let timeouts = Timeouts::default();
+        Ok(Config {
+            data_dir: match self.data_dir {
+                Some(path) => expand(&path, home)?,
+                None => home.map_or_else(PathBuf::new, |h| h.join(".local/share/taskloom")),
+            },
+            slots: at_least_one("slots", self.slots, SLOTS_DEFAULT)?,
+            run_slots: at_least_one("run_slots", self.run_slots, RUN_SLOTS_DEFAULT)?,
+            default_agent,
+            agents,
+            env: self.env,
+            sandbox: self.isolation.sandbox.unwrap_or(SandboxKind::None),
+            home: match self.home {
+                RawHome::Private => Home::Private,
+                RawHome::User => Home::User,
+            },
+            limits: Limits {
+                memory_mib: self.limits.memory_mib.map(|n| n.0),
+                processes: self.limits.processes.map(|n| n.0),
+                open_files: self.limits.open_files.map(|n| n.0),
+                file_size_mib: self.limits.file_size_mib.map(|n| n.0),
+            },
+            timeouts: Timeouts {
+                attempt: self.timeouts.attempt.map_or(timeouts.attempt, |s| s.0),
+                idle: self.timeouts.idle.map(|s| s.0),
+                gate: self.timeouts.gate.map_or(timeouts.gate, |s| s.0),
+                grace: self.timeouts.grace.map_or(timeouts.grace, |s| s.0),
+            },
+            git: self.git.check(),
+            disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
+            projects: projects(self.projects, home)?,
+        })
+    }
+}
+
+impl RawGit {
+    fn check(self) -> GitOptions {
+        GitOptions {
+            merge_method: match self.merge_method {
+                RawMergeMethod::Merge => MergeMethod::Merge,
+                RawMergeMethod::Squash => MergeMethod::Squash,
+                RawMergeMethod::Rebase => MergeMethod::Rebase,
+            },
+            author_name: self.author_name.unwrap_or_else(|| "Taskloom".to_owned()),
+            author_email: self.author_email.unwrap_or_else(|| "taskloom@localhost".to_owned()),
+        }
+    }
+}
+
+fn agent(id: &str, raw: RawAgent) -> Result<(ProfileName, AgentProfile), Failure> {
+    let needs = matches!(raw.framework, Framework::Shell | Framework::Acp);
+    if needs && raw.command.as_deref().is_none_or(|command| command.trim().is_empty()) {
+        let word = raw.framework.word();
+        return Err(Failure::config(format!(
+            "agent `{id}` of framework `{word}` has no `command`"
+        )));
+    }
+    let RawAgent { framework, command, model, env } = raw;
+    Ok((name("agent", id)?, AgentProfile { framework, command, model, env }))
+}
+
+fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, Failure> {
+    let mut projects: Vec<Project> = Vec::new();
+    for project in raw {
+        let id: ProjectId = name("project", &project.id)?;
+        if projects.iter().any(|p| p.id == id) {
+            return Err(Failure::config(format!("project `{id}` is there twice")));
+        }
+        let link = expand(&project.link, home)?;
+        projects.push(Project { id, link, default_branch: project.default_branch });
+    }
+    Ok(projects)
+}

@@ -1,0 +1,137 @@
+//! The Unix socket in the data directory, by which the command line speaks to the process that
+//! owns it: one JSON line each way per connection.
+//!
+//! Only the owner of the data directory can reach it (directory 0700, socket 0600).
+
+use std::fs::{File, Permissions};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+
+use crate::failure::Failure;
+use crate::orchestrator::{Command, Handle, Receipt};
+
+/// The longest request or answer, in bytes: a note of 64 KiB with room for its escapes.
+const LINE_BYTES_MAX: u64 = 512 * 1024;
+
+/// How long the other side may take for a request or an answer. A command answers when it is
+/// durable, which a busy disk may delay.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const SOCKET: &str = "control.sock";
+
+/// What can go wrong between the two sides.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody listens.
+    #[error("nobody listens on the control socket")]
+    Nobody,
+    /// The socket could not be made or used.
+    #[error("the control socket failed")]
+    Socket(#[from] std::io::Error),
+    /// The other side did not keep to the protocol.
+    #[error("the other side of the control socket said something else: {0}")]
+    Protocol(String),
+    /// The other side took too long.
+    #[error("no answer on the control socket within {} s", PATIENCE.as_secs())]
+    Timeout,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Response {
+    Receipt(Receipt),
+    Failure(Failure),
+}
+
+/// Listens until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    accepting: JoinHandle<()>,
+    path: PathBuf,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+impl Server {
+    /// Listens in `data_dir`, which the caller owns: a socket that lies there is stale.
+    pub fn start(data_dir: &Path, handle: Handle) -> Result<Self, Error> {
+        let path = data_dir.join(SOCKET);
+        drop(std::fs::remove_file(&path));
+        let dir = File::open(data_dir)?;
+        let listener = UnixListener::bind(short(&dir))?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(tokio::spawn(serve(stream, handle.clone())));
+            }
+        });
+        Ok(Self { accepting, path })
+    }
+}
+
+/// A socket's path may have 108 bytes at most; this one always has few.
+fn short(dir: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()))
+}
+
+async fn serve(stream: UnixStream, handle: Handle) {
+    if let Err(error) = tokio::time::timeout(PATIENCE, answer(stream, handle)).await {
+        tracing::warn!(%error, "a client of the control socket was too slow");
+    }
+}
+
+async fn answer(mut stream: UnixStream, handle: Handle) -> Result<(), Error> {
+    let line = read_line(&mut stream).await?;
+    let response = match serde_json::from_str::<Command>(&line) {
+        Ok(command) => match handle.command(command).await {
+            Ok(Ok(receipt)) => Response::Receipt(receipt),
+            Ok(Err(failure)) => Response::Failure(failure),
+            Err(closed) => Response::Failure(Failure::outside(closed.to_string())),
+        },
+        Err(why) => Response::Failure(
+            Failure::user(format!("the request is not understood: {why}"))
+                .hint("use the `taskloom` of the version that runs"),
+        ),
+    };
+    write_line(&mut stream, &response).await
+}
+
+/// Has the owner of `data_dir` carry out a command.
+pub async fn ask(data_dir: &Path, command: &Command) -> Result<Result<Receipt, Failure>, Error> {
+    let dir = File::open(data_dir).map_err(|_| Error::Nobody)?;
+    let mut stream = UnixStream::connect(short(&dir)).await.map_err(|_| Error::Nobody)?;
+    let exchange = async {
+        write_line(&mut stream, command).await?;
+        read_line(&mut stream).await
+    };
+    let line = tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| Error::Timeout)??;
+    match serde_json::from_str(&line).map_err(|why| Error::Protocol(why.to_string()))? {
+        Response::Receipt(receipt) => Ok(Ok(receipt)),
+        Response::Failure(failure) => Ok(Err(failure)),
+    }
+}
+
+async fn read_line(stream: &mut UnixStream) -> Result<String, Error> {
+    let mut line = String::new();
+    BufReader::new(stream.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    if line.ends_with('\n') { Ok(line) } else { Err(Error::Protocol("no whole line".to_owned())) }
+}
+
+async fn write_line(stream: &mut UnixStream, value: &impl Serialize) -> Result<(), Error> {
+    let mut line = serde_json::to_string(value).expect("BUG: requests are plain data");
+    line.push('\n');
+    stream.write_all(line.as_bytes()).await?;
+    Ok(())
+}
