@@ -1,14 +1,23 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod agents;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod control;
 pub mod entropy;
 pub mod failure;
+pub mod forge;
+pub mod git;
 pub mod graph;
 pub mod ids;
 pub mod notify;
+pub mod orchestrator;
 pub mod render;
+pub mod runner;
 pub mod sandbox;
 pub mod scheduler;
+pub mod sim;
 pub mod state;
 pub mod store;
 pub mod time;

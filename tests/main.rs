@@ -2,8 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod agents;
+mod config;
+mod engine;
 mod graphs;
 mod pictures;
+mod runs;
 mod states;
 mod store;
 mod tidy;
+mod world;

@@ -118,7 +118,7 @@ fn second_batch() -> Batch {
 async fn story(store: &dyn Store) {
     assert!(store.load(RunId(1)).await.unwrap().is_none());
     assert_eq!(store.counters().await.unwrap().seq, 1);
-    store.commit(first_batch()).await.unwrap();
+    store.commit(&first_batch()).await.unwrap();
     assert_eq!(store.notices().await.unwrap(), [(3, "{\"a\":1}".to_owned())]);
 
     let stored = store.load(RunId(1)).await.unwrap().unwrap();
@@ -127,7 +127,9 @@ async fn story(store: &dyn Store) {
     assert_eq!(stored.tasks, [(TaskIx(3), task_record())]);
     assert_eq!(stored.effects.len(), 2);
 
-    store.commit(second_batch()).await.unwrap();
+    store.commit(&second_batch()).await.unwrap();
+    check_after_second(store).await;
+    store.commit(&second_batch()).await.unwrap();
     check_after_second(store).await;
 }
 
@@ -173,13 +175,15 @@ async fn the_story_in_sqlite_and_after_reopening() {
 async fn a_batch_that_fails_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path(), Access::Own).await.unwrap();
-    store.commit(first_batch()).await.unwrap();
-    let twice = Batch {
+    store.commit(&first_batch()).await.unwrap();
+    let clash = Batch {
+        graphs: vec![("d2".to_owned(), "name: other\n".to_owned())],
         tasks: vec![(RunId(1), TaskIx(9), TaskRecord::default())],
-        journal: vec![entry(3, What::Remark, Subject::Run)],
+        journal: vec![entry(4, What::Remark, Subject::Run)],
+        runs: vec![run_record(7, 1)],
         ..Batch::default()
     };
-    assert!(matches!(store.commit(twice).await, Err(Error::Database(_))));
+    assert!(matches!(store.commit(&clash).await, Err(Error::Database(_))));
     let stored = store.load(RunId(1)).await.unwrap().unwrap();
     assert_eq!(stored.tasks.len(), 1);
     assert_eq!(store.counters().await.unwrap().seq, 4);
@@ -190,9 +194,9 @@ async fn a_reader_sees_what_the_owner_commits_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let owner = SqliteStore::open(dir.path(), Access::Own).await.unwrap();
     let reader = SqliteStore::open(dir.path(), Access::Read).await.unwrap();
-    owner.commit(first_batch()).await.unwrap();
+    owner.commit(&first_batch()).await.unwrap();
     assert_eq!(reader.runs(None).await.unwrap().len(), 2);
-    assert!(reader.commit(second_batch()).await.is_err());
+    assert!(reader.commit(&second_batch()).await.is_err());
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("granit_parser", &["graph/"]),
     ("serde_yaml::", &["config/", "sim/"]),
     ("nix::", &["agents/process/"]),
+    ("rustix::", &["agents/process/", "git/"]),
     ("process::Command", &["git/command.rs", "agents/process/"]),
     ("resvg::", &["render/"]),
     ("indicatif::", &["cli/"]),

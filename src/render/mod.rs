@@ -341,81 +341,21 @@ pub(crate) fn longest_paths(nodes: usize, arrows: &[(usize, usize)]) -> Vec<usiz
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
     use super::*;
-    use crate::graph::{
-        AgentSpec, Backoff, Budget, Isolation, Lane, OnFailure, PrPolicy, Role, Settings, Task,
-        Teardown,
-    };
+    use crate::graph;
     use crate::state::{FailureClass, LaneFailure, ParkReason, Step};
 
-    fn task(id: &str, lane: u32) -> Task {
-        Task {
-            id: id.parse().unwrap(),
-            title: format!("Title of {id}"),
-            description: None,
-            role: Role::Generic,
-            lane: LaneIx(lane),
-            paths: Vec::new(),
-            inputs: Vec::new(),
-            gate: None,
-            max_gate_attempts: 5,
-            agent: AgentSpec::default(),
-            review: None,
-            approval: None,
-            plan: false,
-            auto_approve_plan: false,
-            max_attempts: 1,
-            timeout: Some(Duration::from_secs(1)),
-            budget: Budget::default(),
-            priority: 100,
-            env: BTreeMap::new(),
-            on_failure: OnFailure::Block,
-            pr: PrPolicy::Auto,
-        }
-    }
-
-    fn lane(id: &str) -> Lane {
-        Lane {
-            id: id.parse().unwrap(),
-            parent: None,
-            base_branch: None,
-            target_branch: None,
-            auto_merge: false,
-            max_parallel: None,
-            approval: None,
-            checks: Vec::new(),
-            isolation: Isolation::default(),
-        }
-    }
-
-    fn settings() -> Settings {
-        Settings {
-            model: None,
-            agent: None,
-            tools: Vec::new(),
-            context: None,
-            max_concurrency: None,
-            max_lane_depth: 1,
-            backoff: Backoff::default(),
-            budget: Budget::default(),
-            teardown: Teardown::Always,
-            keep_panes: false,
-            fail_fast_on_internal_error: true,
-            fail_fast_on_lane_error: false,
-            anthropic_credential: None,
-        }
-    }
+    const TWO: &str = "
+name: g
+workstreams: [{id: first}, {id: second}]
+tasks:
+  - {id: late, description: x, workstream_id: second, dependencies: [early]}
+  - {id: early, description: x, workstream_id: first}
+";
 
     #[test]
     fn a_graph_is_pictured_in_topological_order() {
-        let tasks = vec![task("late", 1), task("early", 0)];
-        let lanes = vec![lane("first"), lane("second")];
-        let parents = [vec![TaskIx(1)], Vec::new()];
-        let name = "g".parse().unwrap();
-        let graph = Graph::assemble(name, settings(), tasks, lanes, &parents).unwrap();
+        let graph = graph::load(TWO.as_bytes()).unwrap();
         let done = |ix| if ix == TaskIx(1) { Look::Done } else { Look::Ready };
         let dag = Dag::of(&graph, done, |_| Look::Running);
         let nodes: Vec<_> = dag.nodes.iter().map(|n| (n.id.as_str(), n.lane, n.look)).collect();

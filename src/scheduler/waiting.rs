@@ -107,6 +107,14 @@ pub enum WaitingOn {
 }
 
 impl WaitingOn {
+    /// Whether nothing is missing but that somebody starts it.
+    pub fn is_its_turn(&self) -> bool {
+        matches!(
+            self,
+            Self::Turn | Self::RunFull { .. } | Self::SlotsFull { .. } | Self::Backoff { .. }
+        )
+    }
+
     /// Whether only a person can end the wait.
     pub fn needs_person(&self) -> bool {
         match self {

@@ -270,6 +270,9 @@ pub struct Proposal {
     pub insertions: u32,
     /// Lines removed.
     pub deletions: u32,
+    /// What in it only a person may let through, one phrase each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protected: Vec<String>,
     /// What the engine itself ran on the commit.
     pub evidence: Option<Evidence>,
 }

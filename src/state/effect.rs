@@ -3,10 +3,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{CommitId, RunId};
+use crate::state::record::Part;
 
 /// Something to be done outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,46 +78,86 @@ pub enum Effect {
     },
 }
 
+/// What an effect does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// [`Effect::PrepareLane`].
+    Prepare,
+    /// [`Effect::Attempt`].
+    Attempt,
+    /// [`Effect::CheckLane`].
+    Check,
+    /// [`Effect::OpenPr`] and [`Effect::OpenLanePr`].
+    OpenPr,
+    /// [`Effect::MergePr`] and [`Effect::MergeLane`].
+    Merge,
+}
+
+impl Verb {
+    /// The word in keys.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Attempt => "attempt",
+            Self::Check => "check",
+            Self::OpenPr => "open-pr",
+            Self::Merge => "merge",
+        }
+    }
+}
+
 /// What names an effect for ever: doing it twice under one key is doing it once.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EffectKey(pub Box<str>);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EffectKey {
+    /// Whose.
+    pub run: RunId,
+    /// On what.
+    pub part: Part,
+    /// Which try, from 0; 0 for lanes.
+    pub attempt: u32,
+    /// What is done.
+    pub verb: Verb,
+}
 
 impl fmt::Display for EffectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (run, verb) = (self.run, self.verb.word());
+        match self.part {
+            Part::Lane(lane) => write!(f, "{run}/w/{}/{verb}", lane.0),
+            Part::Task(task) => write!(f, "{run}/t/{}/{}/{verb}", task.0, self.attempt),
+        }
+    }
+}
+
+impl Serialize for EffectKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
 impl Effect {
-    /// Its natural key. Numbers, not names: `12/t/3/0/attempt`.
+    /// Its natural key: numbers, not names, as in `12/t/3/0/attempt`.
     pub fn key(&self) -> EffectKey {
-        let key = match self {
-            Self::PrepareLane { run, lane } => format!("{run}/w/{}/prepare", lane.0),
-            Self::Attempt { run, task, attempt } => format!("{run}/t/{}/{attempt}/attempt", task.0),
+        let (run, part, attempt, verb) = match self {
+            Self::PrepareLane { run, lane } => (run, Part::Lane(*lane), 0, Verb::Prepare),
+            Self::Attempt { run, task, attempt } => {
+                (run, Part::Task(*task), *attempt, Verb::Attempt)
+            }
             Self::OpenPr { run, task, attempt, .. } => {
-                format!("{run}/t/{}/{attempt}/open-pr", task.0)
+                (run, Part::Task(*task), *attempt, Verb::OpenPr)
             }
             Self::MergePr { run, task, attempt, .. } => {
-                format!("{run}/t/{}/{attempt}/merge", task.0)
+                (run, Part::Task(*task), *attempt, Verb::Merge)
             }
-            Self::CheckLane { run, lane } => format!("{run}/w/{}/check", lane.0),
-            Self::OpenLanePr { run, lane } => format!("{run}/w/{}/open-pr", lane.0),
-            Self::MergeLane { run, lane, .. } => format!("{run}/w/{}/merge", lane.0),
+            Self::CheckLane { run, lane } => (run, Part::Lane(*lane), 0, Verb::Check),
+            Self::OpenLanePr { run, lane } => (run, Part::Lane(*lane), 0, Verb::OpenPr),
+            Self::MergeLane { run, lane, .. } => (run, Part::Lane(*lane), 0, Verb::Merge),
         };
-        EffectKey(key.into())
+        EffectKey { run: *run, part, attempt, verb }
     }
 
     /// The run it belongs to.
     pub fn run(&self) -> RunId {
-        match self {
-            Self::PrepareLane { run, .. }
-            | Self::Attempt { run, .. }
-            | Self::OpenPr { run, .. }
-            | Self::MergePr { run, .. }
-            | Self::CheckLane { run, .. }
-            | Self::OpenLanePr { run, .. }
-            | Self::MergeLane { run, .. } => *run,
-        }
+        self.key().run
     }
 }

@@ -15,12 +15,12 @@ pub use attempt::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Disposition, Evidence, FailureClass,
     OutcomeClass, ParkReason, Proposal, Step, Usage,
 };
-pub use effect::{Effect, EffectKey};
+pub use effect::{Effect, EffectKey, Verb};
 pub use journal::{Entry, Subject, What};
 pub use lane::{LaneEvent, LaneFailure, LaneState};
 pub use record::{
-    AttemptRecord, ByHand, Decision, Ending, LaneCheck, LaneRecord, Part, ProjectRecord, Question,
-    RunOptions, RunRecord, TaskFailure, TaskMore, TaskRecord,
+    Answer, AttemptRecord, ByHand, Decision, Ending, LaneCheck, LaneRecord, Part, ProjectRecord,
+    Question, RunOptions, RunRecord, TaskFailure, TaskMore, TaskRecord,
 };
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};

@@ -59,7 +59,7 @@ pub struct RunRecord {
 pub struct RunOptions {
     /// Attempts at once, instead of the graph's or the project's limit.
     pub max_concurrency: Option<u32>,
-    /// Attempts per task, instead of the graph's; a task's own wins.
+    /// Attempts per task, instead of the graph's and the tasks' own.
     pub max_task_attempts: Option<u32>,
     /// When worktrees are given back.
     pub teardown: Option<Teardown>,
@@ -76,6 +76,9 @@ pub struct TaskRecord {
     /// Attempts begun; the next has this number.
     #[serde(default)]
     pub attempts: u32,
+    /// When the last of them began.
+    #[serde(default = "never", skip_serializing_if = "is_never")]
+    pub started_at: Timestamp,
     /// Attempts that count against the limit.
     #[serde(default)]
     pub spent: u32,
@@ -99,6 +102,7 @@ impl Default for TaskRecord {
             state: TaskState::Defined,
             since: Timestamp(0),
             attempts: 0,
+            started_at: never(),
             spent: 0,
             transients: 0,
             not_before: None,
@@ -106,6 +110,14 @@ impl Default for TaskRecord {
             more: None,
         }
     }
+}
+
+fn never() -> Timestamp {
+    Timestamp(0)
+}
+
+fn is_never(at: &Timestamp) -> bool {
+    *at == never()
 }
 
 impl TaskRecord {
@@ -172,6 +184,9 @@ pub struct TaskMore {
     /// What the agent asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<Question>,
+    /// What a person answered, until the agent has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
     /// Who decided what on the pull request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
@@ -214,6 +229,15 @@ pub struct Question {
     pub text: String,
     /// Answers to choose from; empty: any text.
     pub choices: Vec<String>,
+}
+
+/// A person's answer to an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Which question.
+    pub seq: u64,
+    /// The answer.
+    pub text: String,
 }
 
 /// Something that a person did.

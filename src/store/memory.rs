@@ -26,7 +26,7 @@ struct Tables {
     lanes: BTreeMap<(RunId, LaneIx), LaneRecord>,
     tasks: BTreeMap<(RunId, TaskIx), TaskRecord>,
     attempts: BTreeMap<(RunId, TaskIx, u32), AttemptRecord>,
-    journal: Vec<Entry>,
+    journal: BTreeMap<u64, Entry>,
     effects: BTreeMap<EffectKey, Effect>,
     notices: BTreeMap<u64, String>,
 }
@@ -44,22 +44,26 @@ fn of_run<K: Copy + Ord, V: Clone>(table: &BTreeMap<(RunId, K), V>, run: RunId) 
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn commit(&self, batch: Batch) -> Result<(), Error> {
+    async fn commit(&self, batch: &Batch) -> Result<(), Error> {
         let mut tables = self.tables();
-        tables.projects.extend(batch.projects.into_iter().map(|p| (p.id.clone(), p)));
-        for (digest, source) in batch.graphs {
+        let Batch { projects, graphs, runs, lanes, tasks, attempts, .. } = batch.clone();
+        tables.projects.extend(projects.into_iter().map(|p| (p.id.clone(), p)));
+        for (digest, source) in graphs {
             tables.graphs.entry(digest).or_insert(source);
         }
-        tables.runs.extend(batch.runs.into_iter().map(|r| (r.id, r)));
-        tables.lanes.extend(batch.lanes.into_iter().map(|(run, ix, lane)| ((run, ix), lane)));
-        tables.tasks.extend(batch.tasks.into_iter().map(|(run, ix, task)| ((run, ix), task)));
-        let attempts = batch.attempts.into_iter().map(|a| ((a.run, a.task, a.attempt), a));
-        tables.attempts.extend(attempts);
-        tables.journal.extend(batch.journal);
-        tables.effects.retain(|key, _| !batch.effects_done.contains(key));
-        tables.effects.extend(batch.effects.into_iter().map(|e| (e.key(), e)));
-        tables.notices.extend(batch.notices);
-        tables.notices.retain(|seq, _| !batch.notices_done.contains(seq));
+        tables.runs.extend(runs.into_iter().map(|r| (r.id, r)));
+        tables.lanes.extend(lanes.into_iter().map(|(run, ix, lane)| ((run, ix), lane)));
+        tables.tasks.extend(tasks.into_iter().map(|(run, ix, task)| ((run, ix), task)));
+        tables.attempts.extend(attempts.into_iter().map(|a| ((a.run, a.task, a.attempt), a)));
+        tables.journal.extend(batch.journal.iter().map(|e| (e.seq, e.clone())));
+        for key in &batch.effects_done {
+            tables.effects.remove(key);
+        }
+        tables.effects.extend(batch.effects.iter().map(|e| (e.key(), e.clone())));
+        tables.notices.extend(batch.notices.iter().cloned());
+        for seq in &batch.notices_done {
+            tables.notices.remove(seq);
+        }
         Ok(())
     }
 
@@ -67,7 +71,7 @@ impl Store for MemoryStore {
         let tables = self.tables();
         Ok(Counters {
             run: tables.runs.keys().next_back().map_or(1, |run| run.0 + 1),
-            seq: tables.journal.last().map_or(1, |entry| entry.seq + 1),
+            seq: tables.journal.keys().next_back().map_or(1, |seq| seq + 1),
         })
     }
 
@@ -105,7 +109,8 @@ impl Store for MemoryStore {
 
     async fn journal(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Entry>, Error> {
         let tables = self.tables();
-        let later = tables.journal.iter().filter(|e| e.run == run && e.seq > after);
+        let later = tables.journal.range(after + 1..).map(|(_, entry)| entry);
+        let later = later.filter(|entry| entry.run == run);
         Ok(later.take(limit as usize).cloned().collect())
     }
 

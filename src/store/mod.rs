@@ -76,7 +76,7 @@ pub enum Error {
 }
 
 /// What one turn of the engine's loop changed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// Projects, new or changed.
     pub projects: Vec<ProjectRecord>,
@@ -147,7 +147,8 @@ pub struct Counters {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Keeps the batch, all of it or nothing. When it returns `Ok`, a power cut does not lose it.
-    async fn commit(&self, batch: Batch) -> Result<(), Error>;
+    /// The same batch again changes nothing: whoever is in doubt whether it was kept repeats it.
+    async fn commit(&self, batch: &Batch) -> Result<(), Error>;
 
     /// The numbers that are given out next.
     async fn counters(&self) -> Result<Counters, Error>;

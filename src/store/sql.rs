@@ -36,7 +36,8 @@ pub(crate) const PUT_JOURNAL: &str = "
     INSERT INTO journal (seq, at_ms, run, lane, task, attempt, kind, what, detail)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
            value ->> 6, value -> 7, value ->> 8
-    FROM json_each($1) WHERE true";
+    FROM json_each($1) WHERE true
+    ON CONFLICT (seq) DO NOTHING";
 
 pub(crate) const PUT_EFFECTS: &str = "
     INSERT INTO effects (key, run, effect)
@@ -48,7 +49,8 @@ pub(crate) const DROP_EFFECTS: &str = "
 
 pub(crate) const PUT_NOTICES: &str = "
     INSERT INTO notices (seq, notice)
-    SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true";
+    SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true
+    ON CONFLICT (seq) DO NOTHING";
 
 pub(crate) const DROP_NOTICES: &str = "
     DELETE FROM notices WHERE seq IN (SELECT value FROM json_each($1))";

@@ -145,8 +145,8 @@ async fn put(
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn commit(&self, batch: Batch) -> Result<(), Error> {
-        let rows = Parameters::of(&batch);
+    async fn commit(&self, batch: &Batch) -> Result<(), Error> {
+        let rows = Parameters::of(batch);
         let mut connection = self.connection.lock().await;
         // IMMEDIATE: a transaction that reads first and then writes can be refused at once.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;

@@ -1,0 +1,246 @@
+//! The production wiring: the only file that names every implementation.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
+
+use crate::agents::process::{Launcher, Limits};
+use crate::agents::{CommandAgent, Place, Registry};
+use crate::config::{self, Config};
+use crate::control;
+use crate::failure::Failure;
+use crate::git::{DiskFloor, Git, Identity, Method, UserRepo};
+use crate::ids::{ProjectId, check_name};
+use crate::notify::{Notifier, Streams, ThreadFactory};
+use crate::orchestrator::{self, Doors, Handle, Scope};
+use crate::runner::{self, Layout, Shop};
+use crate::state::ProjectRecord;
+use crate::store::{self, Access, Holder, OwnerLock, SqliteStore, Store};
+use crate::time::{Clock as _, SystemClock};
+
+/// Part of the disk that must stay free besides the configured amount, in hundredths.
+const DISK_FREE_PERCENT: u64 = 5;
+
+/// Everything that a process needs to own a data directory.
+pub struct App {
+    config: Config,
+    layout: Layout,
+    git: Git,
+    store: Arc<SqliteStore>,
+    shop: Shop,
+    _owner: OwnerLock,
+}
+
+/// An engine at work.
+pub struct Running {
+    /// How to speak to it.
+    pub handle: Handle,
+    engine: JoinHandle<()>,
+    control: Option<control::Server>,
+}
+
+impl App {
+    /// Takes the data directory over; `what` names this process to others who try.
+    pub async fn open(
+        config: Config,
+        what: &str,
+        threads: Option<Arc<dyn ThreadFactory>>,
+    ) -> anyhow::Result<Self> {
+        let layout = Layout::new(config.data_dir.clone());
+        private_dir(layout.root())?;
+        let clock = SystemClock;
+        let holder = Holder { pid: std::process::id(), what: what.to_owned(), since: clock.now() };
+        let owner = OwnerLock::take(layout.root(), &holder)?;
+        let store = Arc::new(SqliteStore::open(layout.root(), Access::Own).await?);
+        let git = Git::find().await?;
+        let options = runner_options(&config)?;
+        let launcher = Launcher::new(options.helper.clone());
+        let registry =
+            Registry::default().with(Place::Headless, Arc::new(CommandAgent::new(launcher)));
+        let streams = Streams::new(threads);
+        let shop =
+            Shop::new(options, layout.clone(), git.clone(), registry, streams, Arc::new(clock));
+        Ok(Self { config, layout, git, store, shop, _owner: owner })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where everything lies.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Git.
+    pub fn git(&self) -> &Git {
+        &self.git
+    }
+
+    /// Who carries out what the engine decides.
+    pub fn shop(&self) -> &Shop {
+        &self.shop
+    }
+
+    /// Where everything is kept.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The project of the repository that `path` is in: the one of this repository that is known,
+    /// the one of the configuration, or a new one named after the directory.
+    pub async fn project(&self, path: &Path) -> anyhow::Result<ProjectRecord> {
+        let repo = UserRepo::open(&self.git, path).await?;
+        let place = repo.top().unwrap_or(repo.dir());
+        let place = place.canonicalize().with_context(|| format!("{}", place.display()))?;
+        let known = self.store.projects().await?;
+        let configured = self.config.projects.iter().find(|p| same(&p.link, &place));
+        let by_place = known.iter().find(|p| Path::new(&p.repo) == place);
+        let id = match (configured, by_place) {
+            (Some(project), _) => project.id.clone(),
+            (None, Some(project)) => project.id.clone(),
+            (None, None) => new_id(&place, &known, &self.config.projects),
+        };
+        let default_branch = match configured.and_then(|p| p.default_branch.clone()) {
+            Some(branch) => branch,
+            None => match repo.default_branch().await? {
+                Some(branch) => branch.as_str().to_owned(),
+                None => anyhow::bail!(
+                    Failure::user(format!("the repository {} has no branch", place.display()))
+                        .hint("make a first commit on the branch that results should go to")
+                ),
+            },
+        };
+        Ok(ProjectRecord { id, repo: place.display().to_string(), default_branch })
+    }
+
+    /// Starts the engine.
+    pub async fn start(
+        &self,
+        scope: Scope,
+        hold: bool,
+        notifier: Arc<dyn Notifier>,
+    ) -> anyhow::Result<Running> {
+        let options = engine_options(&self.config, scope, hold);
+        let doors = Doors {
+            store: self.store.clone(),
+            executor: Arc::new(self.shop.clone()),
+            notifier,
+            clock: Arc::new(SystemClock),
+        };
+        let (handle, engine) = orchestrator::spawn(options, doors).await?;
+        let control = match control::Server::start(self.layout.root(), handle.clone()) {
+            Ok(server) => Some(server),
+            Err(error) => {
+                tracing::warn!(%error, "no control socket: other commands must wait for the end");
+                None
+            }
+        };
+        Ok(Running { handle, engine, control })
+    }
+}
+
+impl Running {
+    /// Lets go of everything; agents run on.
+    pub async fn detach(mut self) {
+        drop(self.control.take());
+        self.handle.detach().await.ok();
+        self.engine.await.ok();
+    }
+
+    /// Ends every agent first.
+    pub async fn end_agents(mut self) {
+        drop(self.control.take());
+        self.handle.end_agents().await.ok();
+        self.engine.await.ok();
+    }
+}
+
+/// How the engine is set up by a configuration.
+pub fn engine_options(config: &Config, scope: Scope, hold: bool) -> orchestrator::Options {
+    let seed = SystemClock.now().0.unsigned_abs();
+    orchestrator::Options { slots: config.slots, run_slots: config.run_slots, seed, scope, hold }
+}
+
+/// Opens the store beside its owner, if there is one, or without any.
+pub async fn reader(config: &Config) -> Result<SqliteStore, store::Error> {
+    SqliteStore::open(&config.data_dir, Access::Read).await
+}
+
+fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {
+    let limits = config.limits;
+    let bytes = |mib: Option<u64>| mib.map(|mib| mib << 20);
+    let agents: BTreeMap<_, _> = config
+        .agents
+        .iter()
+        .map(|(name, profile)| {
+            let profile = profile.clone();
+            let profile = runner::AgentProfile {
+                framework: profile.framework,
+                command: profile.command,
+                model: profile.model,
+                env: profile.env,
+            };
+            (name.clone(), profile)
+        })
+        .collect();
+    Ok(runner::Options {
+        default_agent: config.default_agent.clone(),
+        agents,
+        env: config.env.clone(),
+        sandbox: config.sandbox,
+        private_home: config.home == config::Home::Private,
+        limits: Limits {
+            memory_bytes: bytes(limits.memory_mib),
+            processes: limits.processes,
+            file_bytes: bytes(limits.file_size_mib),
+            open_files: limits.open_files,
+        },
+        attempt_timeout: config.timeouts.attempt,
+        idle_timeout: config.timeouts.idle,
+        gate_timeout: config.timeouts.gate,
+        grace: config.timeouts.grace,
+        method: match config.git.merge_method {
+            config::MergeMethod::Merge => Method::Merge,
+            config::MergeMethod::Squash => Method::Squash,
+            config::MergeMethod::Rebase => Method::Rebase,
+        },
+        identity: Identity::new(&config.git.author_name, &config.git.author_email)?,
+        floor: DiskFloor { bytes: config.disk_free_min_mib << 20, percent: DISK_FREE_PERCENT },
+        helper: std::env::current_exe().context("this program does not find itself")?,
+    })
+}
+
+fn private_dir(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("cannot make the data directory {}", path.display()))?;
+    let mode = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(path, mode).with_context(|| format!("{}", path.display()))
+}
+
+fn same(link: &Path, place: &Path) -> bool {
+    link.canonicalize().is_ok_and(|link| link == place)
+}
+
+/// A name for a repository that has none: its directory's, with what tells it from others of the
+/// same name.
+fn new_id(place: &Path, known: &[ProjectRecord], configured: &[config::Project]) -> ProjectId {
+    let taken = |id: &str| {
+        known.iter().any(|p| p.id.as_str() == id) || configured.iter().any(|p| p.id.as_str() == id)
+    };
+    let name = place.file_name().map(|name| name.to_string_lossy().into_owned());
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let name: String = name.unwrap_or_default().chars().filter(|c| fits(*c)).take(48).collect();
+    let name = name.trim_start_matches(['_', '-']);
+    let name = if check_name(name).is_ok() { name } else { "project" };
+    let digest = Sha256::digest(PathBuf::from(place).as_os_str().as_encoded_bytes());
+    let unique = format!("{name}-{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2]);
+    let id = if taken(name) { &unique } else { name };
+    id.parse().expect("BUG: made of proven characters")
+}

@@ -1,0 +1,121 @@
+//! `logs`: what agents and gates wrote.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use console::Style;
+use serde_json::{Value, json};
+
+use crate::cli::Outcome;
+use crate::cli::args::{Common, LogsArgs};
+use crate::cli::refs::{Reading, task_id};
+use crate::failure::Failure;
+use crate::graph::TaskIx;
+use crate::orchestrator::RunView;
+use crate::runner::Layout;
+use crate::state::TaskState;
+
+/// How often `logs -f` looks for more.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(150);
+
+pub(crate) async fn logs(common: &Common, args: &LogsArgs) -> Outcome {
+    let reading = Reading::open(common).await?;
+    let named = reading.part(&args.task).await?;
+    let id = task_id(&named.part)?;
+    let view = reading.view(&named.run).await?;
+    let task = view
+        .info
+        .graph
+        .lookup_task(&id)
+        .ok_or_else(|| Failure::user(format!("run `{}` has no task `{id}`", view.info.name)))?;
+    let begun = view.tasks[task.at()].attempts;
+    let attempt = args.attempt.or(begun.checked_sub(1)).filter(|a| *a < begun);
+    let Some(attempt) = attempt else {
+        let message = match args.attempt {
+            Some(wanted) => format!("task `{id}` has no attempt {wanted}; it has had {begun}"),
+            None => format!("task `{id}` has not been tried yet"),
+        };
+        return Err(Failure::user(message).into());
+    };
+    let layout = Layout::new(reading.config.data_dir.clone());
+    let dir = layout.attempt(&view.run.project, &view.info.name, &id, attempt);
+    if common.json {
+        let logs: Vec<Value> = log_files(&dir)
+            .iter()
+            .map(|path| json!({ "path": path, "text": std::fs::read_to_string(path).ok() }))
+            .collect();
+        println!("{:#}", json!({ "task": id, "attempt": attempt, "logs": logs }));
+        return Ok(0);
+    }
+    follow(&reading, &view, task, &dir, args.follow).await
+}
+
+/// Prints the logs of an attempt, agent's turns and gates in turn; goes on while more comes.
+async fn follow(reading: &Reading, view: &RunView, task: TaskIx, dir: &Path, on: bool) -> Outcome {
+    let mut shown: Vec<(PathBuf, u64)> = Vec::new();
+    loop {
+        let over = !on || attempt_over(reading, view, task, dir).await?;
+        for path in log_files(dir) {
+            if !shown.iter().any(|(known, _)| *known == path) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let dim = Style::new().dim().for_stderr();
+                eprintln!("{}", dim.apply_to(format!("── {name}")));
+                shown.push((path, 0));
+            }
+        }
+        for (path, offset) in &mut shown {
+            *offset = copy_from(path, *offset)?;
+        }
+        if over {
+            return Ok(0);
+        }
+        tokio::time::sleep(FOLLOW_PAUSE).await;
+    }
+}
+
+async fn attempt_over(
+    reading: &Reading,
+    view: &RunView,
+    task: TaskIx,
+    dir: &Path,
+) -> anyhow::Result<bool> {
+    if dir.join("result.json").exists() {
+        return Ok(true);
+    }
+    let now = reading.view(&view.run).await?;
+    let state = now.tasks[task.at()].state;
+    Ok(!matches!(state, TaskState::Running { .. } | TaskState::WaitingInput { .. }))
+}
+
+fn copy_from(path: &Path, offset: u64) -> anyhow::Result<u64> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    std::io::stdout().write_all(&bytes)?;
+    std::io::stdout().flush()?;
+    Ok(offset + bytes.len() as u64)
+}
+
+/// The logs of an attempt in the order in which they were begun: turn 0, gate 1, turn 1, gate 2 …
+fn log_files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut files: Vec<(u32, u32, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let stem = name.strip_suffix(".log")?;
+            let (kind, number) = stem.split_once('-')?;
+            let number: u32 = number.split('.').next()?.parse().ok()?;
+            match kind {
+                "agent" => Some((number, 0, entry.path())),
+                "gate" => Some((number.checked_sub(1)?, 1, entry.path())),
+                _ => None,
+            }
+        })
+        .collect();
+    files.sort();
+    files.into_iter().map(|(.., path)| path).collect()
+}

@@ -1,0 +1,274 @@
+//! Looks at what is stored: `list`, `status`, `show`, `why`, `logs`.
+
+mod logs;
+mod summary;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use console::Style;
+use serde_json::{Value, json};
+
+pub(crate) use logs::logs;
+pub(crate) use summary::{next_steps, summary};
+
+use crate::cli::Outcome;
+use crate::cli::args::{Common, ListArgs};
+use crate::cli::refs::{Named, Reading, print, task_id};
+use crate::failure::Failure;
+use crate::graph::{Index, TaskIx};
+use crate::orchestrator::RunView;
+use crate::render::table::{Align, Table};
+use crate::render::words;
+use crate::runner::Layout;
+use crate::state::TaskRecord;
+use crate::store::Store as _;
+
+/// How deep `list --graphs` looks into a directory.
+const GRAPHS_DEPTH_MAX: usize = 8;
+
+pub(crate) async fn list(common: &Common, args: &ListArgs) -> Outcome {
+    if let Some(dir) = &args.graphs {
+        return list_graphs(common, dir);
+    }
+    let reading = Reading::open(common).await?;
+    let runs = reading.store.runs(None).await?;
+    let json: Vec<Value> = runs
+        .iter()
+        .map(|run| {
+            json!({
+                "id": run.id, "run": run.name.to_string(), "project": run.project,
+                "state": run.state.to_string(), "created_at": run.created_at.rfc3339(),
+                "submitter": run.submitter,
+            })
+        })
+        .collect();
+    print(common, &json!(json), || {
+        let mut table = Table::new([
+            ("RUN", Align::Left),
+            ("STATE", Align::Left),
+            ("SINCE", Align::Left),
+            ("PROJECT", Align::Left),
+        ]);
+        for run in runs.iter().rev() {
+            let state = if run.paused { "paused".to_owned() } else { run.state.to_string() };
+            table.row([
+                run.name.to_string(),
+                state,
+                run.since.local_minute(),
+                run.project.to_string(),
+            ]);
+        }
+        if runs.is_empty() { "no runs yet\n".to_owned() } else { table.render(None) }
+    })
+}
+
+fn list_graphs(common: &Common, dir: &Path) -> Outcome {
+    let mut files = Vec::new();
+    walk(dir, GRAPHS_DEPTH_MAX, &mut files)?;
+    let index = Index::build(files.into_iter().map(|path| {
+        let content = std::fs::read(&path).map_err(|why| why.to_string());
+        (path, content)
+    }));
+    let graphs: Vec<Value> =
+        index.graphs().map(|(name, path)| json!({ "name": name, "path": path })).collect();
+    let unreadable: Vec<Value> = index
+        .unreadable()
+        .iter()
+        .map(|file| json!({ "path": file.path, "why": file.why }))
+        .collect();
+    let twice: Vec<String> = index.duplicates().map(|error| error.to_string()).collect();
+    let json = json!({ "graphs": graphs, "unreadable": unreadable, "duplicates": twice });
+    print(common, &json, || {
+        let mut table = Table::new([("GRAPH", Align::Left), ("FILE", Align::Left)]);
+        for (name, path) in index.graphs() {
+            table.row([name.to_string(), path.display().to_string()]);
+        }
+        let mut text = table.render(None);
+        for error in &twice {
+            let _ = writeln!(text, "\n{error}");
+        }
+        if !index.unreadable().is_empty() {
+            text.push_str("\nnot graphs, or broken ones:\n");
+        }
+        for file in index.unreadable() {
+            let _ = writeln!(text, "  {}: {}", file.path.display(), file.why);
+        }
+        text
+    })?;
+    Ok(u8::from(!twice.is_empty()))
+}
+
+fn walk(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(dir)
+        .map_err(|why| Failure::user(format!("cannot read {}: {why}", dir.display())))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+        if path.is_dir() && depth > 0 && !path.is_symlink() {
+            walk(&path, depth - 1, files)?;
+        } else if yaml && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn status(common: &Common, run: Option<&str>) -> Outcome {
+    let reading = Reading::open(common).await?;
+    let run = reading.run(run).await?;
+    let view = reading.view(&run).await?;
+    let layout = Layout::new(reading.config.data_dir.clone());
+    print(common, &view_json(&view), || summary(&view) + &next_steps(common, &view, &layout))
+}
+
+/// A run as data.
+fn view_json(view: &RunView) -> Value {
+    let graph = &view.info.graph;
+    let tasks: Vec<Value> = graph.order().iter().map(|t| task_json(view, *t)).collect();
+    let lanes: Vec<Value> = graph
+        .lane_ixs()
+        .map(|l| {
+            let (spec, record) = (graph.lane(l), &view.lanes[l.at()]);
+            json!({
+                "id": spec.id, "state": record.state.word(), "merged": record.merged,
+                "failure": record.failure, "pr": record.pr, "check": record.checked,
+            })
+        })
+        .collect();
+    json!({
+        "run": view.info.name.to_string(), "id": view.run.id, "project": view.run.project,
+        "state": view.run.state.to_string(), "paused": view.run.paused,
+        "fatal": view.run.fatal, "submitter": view.run.submitter,
+        "created_at": view.run.created_at.rfc3339(), "since": view.run.since.rfc3339(),
+        "lanes": lanes, "tasks": tasks,
+    })
+}
+
+fn task_json(view: &RunView, task: TaskIx) -> Value {
+    let (spec, record) = (view.info.graph.task(task), &view.tasks[task.at()]);
+    let waiting = view.waiting[task.at()].as_ref();
+    json!({
+        "id": spec.id, "title": spec.title, "lane": view.info.graph.lane(spec.lane).id,
+        "state": record.state.word(), "since": record.since.rfc3339(),
+        "attempts": record.attempts, "waiting_on": waiting,
+        "why": waiting.map(ToString::to_string), "record": record,
+    })
+}
+
+pub(crate) async fn show(common: &Common, subject: Option<&str>) -> Outcome {
+    let reading = Reading::open(common).await?;
+    let as_run = reading.run(subject).await;
+    if let (Some(text), Err(_)) = (subject, &as_run) {
+        let named = reading.part(text).await?;
+        return show_task(common, &reading, &named).await;
+    }
+    let view = reading.view(&as_run?).await?;
+    let journal = reading.store.journal(view.run.id, 0, u32::MAX).await?;
+    let entries: Vec<Value> =
+        journal.iter().map(|e| crate::cli::watch::entry_json(&view.info, e)).collect();
+    let mut json = view_json(&view);
+    json["journal"] = json!(entries);
+    let layout = Layout::new(reading.config.data_dir.clone());
+    print(common, &json, || {
+        let mut text = summary(&view);
+        let _ = writeln!(
+            text,
+            "\nsubmitted {} by {}",
+            view.run.created_at.local_minute(),
+            view.run.submitter
+        );
+        let _ = writeln!(text, "repository {}", view.info.project.repo);
+        let _ = writeln!(text, "journal: {} lines", journal.len());
+        text + &next_steps(common, &view, &layout)
+    })
+}
+
+async fn show_task(common: &Common, reading: &Reading, named: &Named) -> Outcome {
+    let view = reading.view(&named.run).await?;
+    let id = task_id(&named.part)?;
+    let task = view
+        .info
+        .graph
+        .lookup_task(&id)
+        .ok_or_else(|| Failure::user(format!("run `{}` has no task `{id}`", view.info.name)))?;
+    let attempts = reading.store.attempts(view.run.id).await?;
+    let attempts: Vec<_> = attempts.into_iter().filter(|a| a.task == task).collect();
+    let layout = Layout::new(reading.config.data_dir.clone());
+    let dir = layout.task(&view.run.project, &view.info.name, &id);
+    let mut json = task_json(&view, task);
+    json["attempts"] = json!(attempts);
+    json["directory"] = json!(dir);
+    print(common, &json, || {
+        let (spec, record) = (view.info.graph.task(task), &view.tasks[task.at()]);
+        let bold = Style::new().bold();
+        let mut text = format!("{} {}\n", bold.apply_to(&spec.id), spec.title);
+        let _ = writeln!(text, "state: {}", record.state);
+        if let Some(waiting) = &view.waiting[task.at()] {
+            let _ = writeln!(text, "why: {waiting}");
+        }
+        for attempt in &attempts {
+            let took = attempt.ended_at.map(|end| words::duration(end.since(attempt.started_at)));
+            let outcome = attempt.outcome.as_deref().unwrap_or("under way");
+            let _ = writeln!(
+                text,
+                "attempt {}: {outcome}{}",
+                attempt.attempt,
+                took.map(|took| format!(" after {took}")).unwrap_or_default()
+            );
+            for line in attempt.message.iter().flat_map(|m| m.lines()).take(12) {
+                let _ = writeln!(text, "    {}", words::visible(line));
+            }
+        }
+        more_about(&mut text, record);
+        let _ = writeln!(text, "files: {}", dir.display());
+        text
+    })
+}
+
+fn more_about(text: &mut String, record: &TaskRecord) {
+    let Some(more) = &record.more else { return };
+    if let Some(proposal) = &more.proposal {
+        let files = words::count(u64::from(proposal.files), "file");
+        let _ = writeln!(
+            text,
+            "commit {}: {files}, +{} -{}",
+            proposal.commit, proposal.insertions, proposal.deletions
+        );
+        if let Some(evidence) = &proposal.evidence {
+            let took = words::duration(Duration::from_millis(evidence.took_ms));
+            let _ = writeln!(text, "gate passed on it in {took}: {}", evidence.command);
+        }
+    }
+    if let Some(summary) = &more.summary {
+        let _ = writeln!(text, "summary: {}", words::visible(summary));
+    }
+    for concern in &more.concerns {
+        let _ = writeln!(text, "concern: {}", words::visible(&concern.text));
+    }
+}
+
+pub(crate) async fn why(common: &Common, text: &str) -> Outcome {
+    let reading = Reading::open(common).await?;
+    let named = reading.part(text).await?;
+    let view = reading.view(&named.run).await?;
+    let id = task_id(&named.part)?;
+    let task = view
+        .info
+        .graph
+        .lookup_task(&id)
+        .ok_or_else(|| Failure::user(format!("run `{}` has no task `{id}`", view.info.name)))?;
+    let record = &view.tasks[task.at()];
+    let waiting = view.waiting[task.at()].as_ref();
+    let json = json!({
+        "run": view.info.name.to_string(), "task": id, "state": record.state.word(),
+        "waiting_on": waiting, "why": waiting.map(ToString::to_string),
+        "needs_person": waiting.is_some_and(|w| w.needs_person()),
+    });
+    print(common, &json, || match waiting {
+        Some(waiting) => format!("{}/{id} is {}: {waiting}\n", view.info.name, record.state.word()),
+        None => format!("{}/{id} is {}\n", view.info.name, record.state),
+    })
+}

@@ -1,0 +1,280 @@
+//! `run`: the engine in this process, attached to this terminal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::app::{App, Running};
+use crate::cli::args::{Common, RunArgs, TeardownArg};
+use crate::cli::verbs::who;
+use crate::cli::watch::{Console, Manner};
+use crate::cli::{Outcome, inspect, pictures};
+use crate::failure::Failure;
+use crate::graph::{self, Graph, Teardown};
+use crate::ids::RunId;
+use crate::orchestrator::{Command, RunView, Scope, Submission, Target, Verb};
+use crate::state::{
+    self, Outcome as RunOutcome, ProjectRecord, RunOptions, RunRecord, RunState, TaskState,
+};
+
+/// How long a second Ctrl-C is waited for after the first.
+const SECOND_THOUGHT: Duration = Duration::from_secs(3);
+
+/// The exit code of a run that was suspended: that of a program ended by an interrupt.
+const SUSPENDED: u8 = 130;
+
+pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
+    let (graph, source) = pictures::load(&args.graph)?;
+    let console = Console::new(Manner {
+        json: common.json,
+        quiet: args.quiet,
+        program: super::program(common),
+    });
+    let what = format!("taskloom run {}", graph.name());
+    let app = App::open(super::config(common)?, &what, Some(Arc::new(console.clone()))).await?;
+    let project = app.project(&args.repo).await?;
+    let options = RunOptions {
+        max_concurrency: args.slots,
+        max_task_attempts: args.max_attempts,
+        teardown: args.teardown.map(|when| match when {
+            TeardownArg::Always => Teardown::Always,
+            TeardownArg::Never => Teardown::Never,
+            TeardownArg::OnSuccess => Teardown::OnSuccess,
+        }),
+    };
+    match to_resume(&app, &project, &graph, &source, args.fresh).await? {
+        Some(record) => resume(&app, &console, &record, args.retry_failed).await,
+        None => {
+            let work = Work { project, graph, source, options };
+            begin(&app, &console, work).await
+        }
+    }
+    .map(|(view, code)| {
+        conclude(common, &app, view.as_ref(), code);
+        code
+    })
+}
+
+/// What a new run is made of.
+pub(crate) struct Work {
+    pub(crate) project: ProjectRecord,
+    pub(crate) graph: Graph,
+    pub(crate) source: String,
+    pub(crate) options: RunOptions,
+}
+
+/// The run that the same command goes on with, if there is one.
+async fn to_resume(
+    app: &App,
+    project: &ProjectRecord,
+    graph: &Graph,
+    source: &str,
+    fresh: bool,
+) -> anyhow::Result<Option<RunRecord>> {
+    let runs = app.store().runs(Some(&project.id)).await?;
+    let last = runs.into_iter().rfind(|run| run.name.graph == *graph.name());
+    let Some(last) = last.filter(|run| !fresh && !is_over(run)) else { return Ok(None) };
+    let stored = app.store().load(last.id).await?;
+    let stored = stored.ok_or_else(|| Failure::outside(format!("run `{}` is gone", last.name)))?;
+    if stored.source == source {
+        return Ok(Some(last));
+    }
+    let diff = match graph::load(stored.source.as_bytes()) {
+        Ok(old) => graph::diff(&old, graph).to_string(),
+        Err(_) => "it cannot be compared".to_owned(),
+    };
+    Err(Failure::user(format!(
+        "run `{}` of this graph is not finished, and the graph has changed since: {diff}",
+        last.name
+    ))
+    .hint(format!("`--fresh` begins a new run and leaves `{}` as it is", last.name))
+    .hint(format!("`taskloom cancel {}` gives it up", last.name))
+    .into())
+}
+
+/// Nothing can go on in a run that succeeded or was given up.
+fn is_over(run: &RunRecord) -> bool {
+    let outcome = run.state.outcome();
+    matches!(outcome, Some(RunOutcome::Succeeded | RunOutcome::Cancelled))
+}
+
+/// Begins a run and follows it to its rest.
+pub(crate) async fn begin(
+    app: &App,
+    console: &Console,
+    work: Work,
+) -> anyhow::Result<(Option<RunView>, u8)> {
+    let findings = app.shop().preflight(&work.graph, &work.project).await;
+    if !findings.is_empty() {
+        let listed: String = findings.iter().map(|finding| format!("\n  {finding}")).collect();
+        let failure = Failure::user(format!("the graph cannot run here:{listed}"));
+        return Err(failure.hint("nothing was started or stored").into());
+    }
+    let running = app.start(Scope::New, false, Arc::new(console.clone())).await?;
+    let submission = Submission {
+        project: work.project,
+        graph: work.graph,
+        source: work.source,
+        options: work.options,
+        submitter: who(),
+    };
+    let mut journal = running.handle.subscribe();
+    let submitted = running.handle.submit(submission).await?;
+    if let Some(view) = running.handle.view(submitted.run).await? {
+        console.begin(&view.info, 0);
+    }
+    let end = follow(console, &running, &mut journal, submitted.run).await?;
+    finish(console, running, submitted.run, end).await
+}
+
+/// Goes on with a run and follows it to its rest.
+async fn resume(
+    app: &App,
+    console: &Console,
+    record: &RunRecord,
+    retry_failed: bool,
+) -> anyhow::Result<(Option<RunView>, u8)> {
+    let running = app.start(Scope::One(record.id), false, Arc::new(console.clone())).await?;
+    let mut journal = running.handle.subscribe();
+    if let Some(view) = running.handle.view(record.id).await? {
+        let done = view.tasks.iter().filter(|task| task.state.is_success()).count();
+        console.begin(&view.info, done);
+        console.line(&format!(
+            "going on with {}: {done} of {} tasks done",
+            record.name,
+            view.tasks.len()
+        ));
+        if record.paused {
+            command(&running, record.id, Verb::Resume).await?;
+        }
+        if retry_failed {
+            for verb in retries(&view) {
+                command(&running, record.id, verb).await?;
+            }
+        }
+    }
+    let end = follow(console, &running, &mut journal, record.id).await?;
+    finish(console, running, record.id, end).await
+}
+
+/// A retry for everything that is at a dead end.
+fn retries(view: &RunView) -> Vec<Verb> {
+    let tasks = view.info.graph.tasks().iter().zip(&view.tasks);
+    let dead = tasks.filter(|(_, record)| record.state.is_dead_end());
+    let tasks = dead.map(|(spec, _)| Target::Task(spec.id.clone()));
+    let lanes = view.info.graph.lanes().iter().zip(&view.lanes);
+    let failed = lanes.filter(|(_, record)| {
+        let why = state::LaneFailure::Task;
+        matches!(record.state, state::LaneState::Failed { .. })
+            && record.state != state::LaneState::Failed { why }
+    });
+    let lanes = failed.map(|(spec, _)| Target::Lane(spec.id.clone()));
+    tasks.chain(lanes).map(|target| Verb::Retry { target, note: None, fresh: false }).collect()
+}
+
+async fn command(running: &Running, run: RunId, verb: Verb) -> anyhow::Result<()> {
+    let command = Command { run, who: who(), verb, dry_run: false };
+    running.handle.command(command).await??;
+    Ok(())
+}
+
+/// How following a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    Settled,
+    Detach,
+    EndAgents,
+}
+
+/// Shows what happens until the run comes to rest or the operator has enough.
+async fn follow(
+    console: &Console,
+    running: &Running,
+    journal: &mut tokio::sync::broadcast::Receiver<Arc<[state::Entry]>>,
+    run: RunId,
+) -> anyhow::Result<Leave> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    loop {
+        if is_settled(running, run).await? && journal.is_empty() {
+            return Ok(Leave::Settled);
+        }
+        tokio::select! {
+            batch = journal.recv() => match batch {
+                Ok(entries) => entries.iter().filter(|e| e.run == run).for_each(|e| console.show(e)),
+                Err(RecvError::Lagged(_)) => console.line("… (more happened than can be shown)"),
+                Err(RecvError::Closed) => return Ok(Leave::Settled),
+            },
+            _ = interrupts.recv() => {
+                return Ok(second_thought(console, running, run, &mut interrupts).await);
+            }
+            _ = terminations.recv() => return Ok(Leave::Detach),
+        }
+    }
+}
+
+async fn is_settled(running: &Running, run: RunId) -> anyhow::Result<bool> {
+    let view = running.handle.view(run).await?;
+    Ok(view.is_none_or(|view| view.run.state != RunState::Open))
+}
+
+/// After the first Ctrl-C: a second one within a moment ends the agents.
+async fn second_thought(
+    console: &Console,
+    running: &Running,
+    run: RunId,
+    interrupts: &mut tokio::signal::unix::Signal,
+) -> Leave {
+    let view = running.handle.view(run).await.ok().flatten();
+    let alive = view.map_or(0, |view| view.tasks.iter().filter(|t| is_alive(t.state)).count());
+    if alive == 0 {
+        return Leave::Detach;
+    }
+    let agents = if alive == 1 { "1 agent".to_owned() } else { format!("{alive} agents") };
+    console.line(&format!(
+        "suspending: {agents} will run on in the background, and the same command goes on with \
+         them; Ctrl-C again within {} s ends them instead",
+        SECOND_THOUGHT.as_secs()
+    ));
+    tokio::select! {
+        _ = interrupts.recv() => Leave::EndAgents,
+        () = tokio::time::sleep(SECOND_THOUGHT) => Leave::Detach,
+    }
+}
+
+fn is_alive(state: TaskState) -> bool {
+    matches!(state, TaskState::Running { .. } | TaskState::WaitingInput { .. })
+}
+
+async fn finish(
+    console: &Console,
+    running: Running,
+    run: RunId,
+    end: Leave,
+) -> anyhow::Result<(Option<RunView>, u8)> {
+    let view = running.handle.view(run).await?;
+    console.end();
+    match end {
+        Leave::Settled | Leave::Detach => running.detach().await,
+        Leave::EndAgents => running.end_agents().await,
+    }
+    let outcome = view.as_ref().and_then(|view| view.run.state.outcome());
+    Ok((view, outcome.map_or(SUSPENDED, RunOutcome::exit_code)))
+}
+
+/// What came of it, and what can be done now.
+fn conclude(common: &Common, app: &App, view: Option<&RunView>, code: u8) {
+    let Some(view) = view else { return };
+    if common.json {
+        let outcome = view.run.state.outcome().map(RunOutcome::word);
+        let name = view.info.name.to_string();
+        println!("{}", json!({ "run": name, "outcome": outcome, "exit_code": code }));
+        return;
+    }
+    println!();
+    print!("{}", inspect::summary(view));
+    print!("{}", inspect::next_steps(common, view, app.layout()));
+}

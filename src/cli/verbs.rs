@@ -1,0 +1,201 @@
+//! The operator's verbs. They reach the process that owns the data directory over its socket; if
+//! there is none, the command applies them itself and leaves everything else alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::app::{App, Running};
+use crate::cli::Outcome;
+use crate::cli::args::{AnswerArgs, Common, RejectArgs, RetryArgs, SkipArgs, VerbArgs};
+use crate::cli::refs::{Reading, task_id};
+use crate::control;
+use crate::failure::Failure;
+use crate::notify::Silent;
+use crate::orchestrator::{Command, Receipt, Scope, Target, Verb};
+use crate::state::{RunRecord, TaskState};
+use crate::store::OwnerLock;
+
+/// How many names a receipt lists before it counts the rest.
+const NAMES_SHOWN: usize = 8;
+
+pub(crate) async fn retry(common: &Common, args: RetryArgs) -> Outcome {
+    let RetryArgs { verb, note, fresh } = args;
+    on_part(common, &verb, |target| Ok(Verb::Retry { target, note, fresh })).await
+}
+
+pub(crate) async fn skip(common: &Common, args: SkipArgs) -> Outcome {
+    let SkipArgs { verb, reason } = args;
+    on_part(common, &verb, |target| Ok(Verb::Skip { task: only_task(target)?, reason })).await
+}
+
+pub(crate) async fn stop(common: &Common, args: VerbArgs) -> Outcome {
+    on_part(common, &args, |target| Ok(Verb::Stop { task: only_task(target)? })).await
+}
+
+pub(crate) async fn approve(common: &Common, args: VerbArgs) -> Outcome {
+    on_part(common, &args, |target| Ok(Verb::Approve { target })).await
+}
+
+pub(crate) async fn reject(common: &Common, args: RejectArgs) -> Outcome {
+    let RejectArgs { verb, note } = args;
+    on_part(common, &verb, |target| Ok(Verb::Reject { target, note })).await
+}
+
+pub(crate) async fn answer(common: &Common, args: AnswerArgs) -> Outcome {
+    let reading = Reading::open(common).await?;
+    let named = reading.part(&args.task).await?;
+    let verb = Verb::Answer { task: task_id(&named.part)?, text: args.text };
+    carry_out(common, reading, &named.run, verb, false).await
+}
+
+pub(crate) async fn cancel(common: &Common, args: VerbArgs) -> Outcome {
+    let reading = Reading::open(common).await?;
+    if let Ok(run) = reading.run(Some(&args.subject)).await {
+        return carry_out(common, reading, &run, Verb::Cancel { task: None }, args.dry_run).await;
+    }
+    let named = reading.part(&args.subject).await?;
+    let verb = Verb::Cancel { task: Some(task_id(&named.part)?) };
+    carry_out(common, reading, &named.run, verb, args.dry_run).await
+}
+
+pub(crate) async fn pause(common: &Common, args: VerbArgs, pause: bool) -> Outcome {
+    let reading = Reading::open(common).await?;
+    let run = reading.run(Some(&args.subject)).await?;
+    let verb = if pause { Verb::Pause } else { Verb::Resume };
+    carry_out(common, reading, &run, verb, args.dry_run).await
+}
+
+fn only_task(target: Target) -> anyhow::Result<crate::ids::TaskId> {
+    match target {
+        Target::Task(id) => Ok(id),
+        Target::Lane(id) => {
+            Err(Failure::user(format!("`{id}` is a lane, and a task is needed")).into())
+        }
+    }
+}
+
+async fn on_part(
+    common: &Common,
+    args: &VerbArgs,
+    verb: impl FnOnce(Target) -> anyhow::Result<Verb>,
+) -> Outcome {
+    let reading = Reading::open(common).await?;
+    let named = reading.part(&args.subject).await?;
+    let target =
+        if args.lane { lane(&named.part)? } else { self::target(&reading, &named).await? };
+    carry_out(common, reading, &named.run, verb(target)?, args.dry_run).await
+}
+
+fn lane(part: &str) -> anyhow::Result<Target> {
+    let id = part.parse().map_err(|why| Failure::user(format!("`{part}` is no lane: {why}")))?;
+    Ok(Target::Lane(id))
+}
+
+/// A task if there is one of that name, else a lane.
+async fn target(reading: &Reading, named: &super::refs::Named) -> anyhow::Result<Target> {
+    let view = reading.view(&named.run).await?;
+    let task = task_id(&named.part)?;
+    if view.info.graph.lookup_task(&task).is_none()
+        && let Ok(Target::Lane(id)) = lane(&named.part)
+        && view.info.graph.lookup_lane(&id).is_some()
+    {
+        return Ok(Target::Lane(id));
+    }
+    Ok(Target::Task(task))
+}
+
+async fn carry_out(
+    common: &Common,
+    reading: Reading,
+    run: &RunRecord,
+    verb: Verb,
+    dry_run: bool,
+) -> Outcome {
+    let command = Command { run: run.id, who: who(), verb, dry_run };
+    let config = reading.config.clone();
+    let driven = reading.driven();
+    reading.store.close().await?;
+    let answer = if driven {
+        match control::ask(&config.data_dir, &command).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let holder = OwnerLock::holder(&config.data_dir);
+                let owner = holder.map_or_else(|| "another process".to_owned(), |h| h.to_string());
+                let failure =
+                    Failure::outside(format!("{owner} did not take the command: {error}"));
+                return Err(failure.into());
+            }
+        }
+    } else {
+        let app = App::open(config, &format!("taskloom, for {}", run.name), None).await?;
+        let running = app.start(Scope::One(run.id), true, Arc::new(Silent)).await?;
+        let answer = running.handle.command(command.clone()).await?;
+        if answer.as_ref().is_ok_and(|receipt| receipt.changed) && !dry_run {
+            taken_in(&running, &command).await?;
+        }
+        running.detach().await;
+        answer
+    };
+    tell(common, &command, answer?, driven)
+}
+
+/// How long a command waits until the agents that it concerns have taken it in: longer than the
+/// longest way of ending one.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until the agents that the command ends have ended, or have the answer.
+async fn taken_in(running: &Running, command: &Command) -> anyhow::Result<()> {
+    match tokio::time::timeout(PATIENCE, until_taken_in(running, command)).await {
+        Ok(done) => done,
+        Err(_) => Err(Failure::outside("the agent has not taken it in yet")
+            .hint("the next `taskloom run` of the graph goes on with it")
+            .into()),
+    }
+}
+
+async fn until_taken_in(running: &Running, command: &Command) -> anyhow::Result<()> {
+    let mut journal = running.handle.subscribe();
+    loop {
+        let Some(view) = running.handle.view(command.run).await? else { return Ok(()) };
+        let under_way = view.tasks.iter().any(|task| {
+            let alive =
+                matches!(task.state, TaskState::Running { .. } | TaskState::WaitingInput { .. });
+            let answered = task.more.as_ref().is_some_and(|more| more.answer.is_some());
+            alive && (task.ending().is_some() || answered)
+        });
+        if !under_way || journal.recv().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn tell(common: &Common, command: &Command, receipt: Receipt, driven: bool) -> Outcome {
+    let (run, dry_run) = (command.run, command.dry_run);
+    let goes_on = command.verb != (Verb::Cancel { task: None });
+    if common.json {
+        let json = json!({ "run": run, "receipt": receipt, "dry_run": dry_run, "driven": driven });
+        println!("{json:#}");
+        return Ok(0);
+    }
+    let would = if dry_run { "would be: " } else { "" };
+    println!("{would}{}", receipt.sentence);
+    if !receipt.affected.is_empty() {
+        let names: Vec<String> =
+            receipt.affected.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
+        let rest = receipt.affected.len().saturating_sub(NAMES_SHOWN);
+        let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        println!("  affects: {}{more}", names.join(", "));
+    }
+    if receipt.changed && !driven && !dry_run && goes_on {
+        println!("  no process drives the run now: `taskloom run` with its graph goes on with it");
+    }
+    Ok(0)
+}
+
+/// Who sits at this terminal.
+pub(crate) fn who() -> String {
+    let known = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    known.ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "operator".to_owned())
+}

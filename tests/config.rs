@@ -1,0 +1,44 @@
+//! The example is the truth, and every bad file gets its sentence.
+
+use std::path::Path;
+
+use taskloom::config::Config;
+
+fn check(text: &str) -> String {
+    match Config::parse(text, Some(Path::new("/home/ada"))) {
+        Ok(_) => "fine".to_owned(),
+        Err(failure) => failure.to_string(),
+    }
+}
+
+#[test]
+fn the_example_says_what_holds_without_it() {
+    let text = include_str!("../config.example.yaml");
+    let example = Config::parse(text, Some(Path::new("/home/ada"))).unwrap();
+    let plain = Config::parse("", Some(Path::new("/home/ada"))).unwrap();
+    let (default_agent, agents, projects) =
+        (example.default_agent.clone(), example.agents.clone(), example.projects.clone());
+    assert_eq!(example, Config { default_agent, agents, projects, ..plain });
+    assert_eq!(example.projects[0].link, Path::new("/home/ada/src/shop"));
+}
+
+#[test]
+fn bad_files_are_told_what_is_wrong_and_where() {
+    let cases = [
+        "slots: 0",
+        "slots: many",
+        "slot: 4",
+        "slots: 4\nslots: 5",
+        "default_agent: nobody",
+        "agents: {x: {framework: shell}}",
+        "agents: {x: {framework: word}}",
+        "agents: {'a b': {framework: claude_code}}",
+        "timeouts: {gate: soon}",
+        "git: {merge_method: octopus}",
+        "projects: [{id: a, link: /x}, {id: a, link: /y}]",
+        "isolation: {sandbox: wood}",
+        "data_dir: [",
+    ];
+    let table: String = cases.iter().map(|text| format!("{text:?}\n{}\n\n", check(text))).collect();
+    insta::assert_snapshot!(table);
+}
