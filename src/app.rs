@@ -95,7 +95,8 @@ impl App {
     /// The project of the repository that `path` is in: the one of this repository that is known,
     /// the one of the configuration, or a new one named after the directory.
     pub async fn project(&self, path: &Path) -> anyhow::Result<ProjectRecord> {
-        let repo = UserRepo::open(&self.git, path).await?;
+        let path = std::path::absolute(path)?;
+        let repo = UserRepo::open(&self.git, &path).await?;
         let place = repo.top().unwrap_or(repo.dir());
         let place = place.canonicalize().with_context(|| format!("{}", place.display()))?;
         let known = self.store.projects().await?;

@@ -1,7 +1,7 @@
 //! The names of things: newtypes that prove their rule once, so that nothing behind them
 //! re-checks or quotes by hand.
 //!
-//! A [`Slug`]-shaped name becomes a path segment, a git ref component, a tmux window and a
+//! A slug becomes a path segment, a git ref component, a tmux window and a
 //! Discord custom id as it stands. This file must not know what the named things are.
 
 use std::fmt;

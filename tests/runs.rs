@@ -165,6 +165,20 @@ fn two_hundred_tasks_all_merge() {
     world.finish();
 }
 
+#[test]
+fn a_repository_is_found_from_where_the_user_stands() {
+    let world = World::new();
+    let graph = example("chain").display().to_string();
+    let named = world.taskloom(&["run", &graph, "--repo", "repo"]);
+    assert_eq!(named.code, 0, "{}", named.err);
+    let within = world.repo().join("within");
+    std::fs::create_dir(&within).unwrap();
+    let below = world.taskloom_in(&within, &["run", &graph]);
+    assert_eq!(below.code, 0, "{}", below.err);
+    assert!(below.out.contains("chain/1"), "the same project: {}", below.out);
+    world.finish();
+}
+
 /// A task that goes on until it is told to stop, and one that waits for it.
 const ENDLESS: &str = r#"
 name: endless

@@ -145,6 +145,11 @@ impl World {
         said(self.program(args).output().unwrap())
     }
 
+    /// Runs the program to its end in a directory.
+    pub(crate) fn taskloom_in(&self, dir: &Path, args: &[&str]) -> Said {
+        said(self.program(args).current_dir(dir).output().unwrap())
+    }
+
     /// Runs a graph on the repository.
     pub(crate) fn run(&self, graph: &Path, more: &[&str]) -> Said {
         let (graph, repo) = (graph.display().to_string(), self.repo().display().to_string());

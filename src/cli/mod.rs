@@ -2,14 +2,13 @@
 //! are; only this module and its siblings write to the terminal.
 
 mod args;
-mod demo;
 mod inspect;
+mod out;
 mod pictures;
 mod refs;
 mod run;
 mod upkeep;
 mod verbs;
-mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +19,7 @@ use serde_json::json;
 use crate::agents::process;
 use crate::agents::signals::{self, FileAction, Signal};
 use crate::cli::args::{ActionArg, Cli, Command, Common, TaskCommand};
+use crate::cli::out::{errln, outln};
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::store;
@@ -64,7 +64,7 @@ fn start_log(level: &str) {
 async fn dispatch(cli: Cli) -> Outcome {
     let common = &cli.common;
     match cli.command {
-        Command::Demo(args) => demo::demo(common, args).await,
+        Command::Demo(args) => run::demo::demo(common, args).await,
         Command::Run(args) => run::run(common, args).await,
         Command::Check(args) => pictures::check(common, &args),
         Command::Graph(args) => pictures::graph(common, &args).await,
@@ -87,7 +87,9 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Config { command } => upkeep::config(common, command),
         Command::Completions { shell } => {
             let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "taskloom", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "taskloom", &mut script);
+            out::bytes(&script);
             Ok(0)
         }
         Command::Task { .. } => unreachable!("BUG: said before the runtime starts"),
@@ -129,9 +131,9 @@ pub(crate) fn config_path(common: &Common) -> Option<PathBuf> {
 fn tell(error: &anyhow::Error, json: bool) -> ExitCode {
     let failure = failure_of(error);
     if json {
-        println!("{}", json!({ "error": failure }));
+        outln!("{}", json!({ "error": failure }));
     } else {
-        eprintln!("error: {failure}");
+        errln!("error: {failure}");
     }
     ExitCode::from(match failure.kind {
         Kind::User | Kind::Config | Kind::Outside => 1,
@@ -163,7 +165,7 @@ fn say(command: TaskCommand) -> ExitCode {
     match signal(command) {
         Ok(signal) => send(Ok(signal)),
         Err(message) => {
-            eprintln!("error: {message}");
+            errln!("error: {message}");
             ExitCode::from(2)
         }
     }
@@ -174,12 +176,12 @@ fn send(signal: Result<Signal, signals::SendError>) -> ExitCode {
     match signal.and_then(|signal| signals::send(dir.as_deref(), &signal)) {
         Ok(answer) => {
             if let Some(answer) = answer {
-                println!("{answer}");
+                outln!("{answer}");
             }
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            errln!("error: {error}");
             ExitCode::from(error.exit_code())
         }
     }

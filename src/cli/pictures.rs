@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use serde_json::json;
 
 use crate::cli::Outcome;
 use crate::cli::args::{CheckArgs, Common, GraphArgs, Picture, ThemeArg};
+use crate::cli::out::{self, outln};
 use crate::cli::refs::{self, Reading};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, LaneIx, TaskIx};
@@ -41,7 +42,7 @@ pub(crate) fn check(common: &Common, args: &CheckArgs) -> Outcome {
         return check_json(&args.graph);
     }
     let (graph, _) = load(&args.graph)?;
-    print!("{}", summary(&graph));
+    out::text(summary(&graph));
     Ok(0)
 }
 
@@ -59,7 +60,7 @@ fn check_json(path: &Path) -> Outcome {
                 "lanes": graph.lanes().len(), "edges": graph.edge_count(),
                 "waves": waves, "critical_path": path,
             });
-            println!("{json:#}");
+            outln!("{json:#}");
             Ok(0)
         }
         Err(problems) => {
@@ -72,7 +73,7 @@ fn check_json(path: &Path) -> Outcome {
                     })
                 })
                 .collect();
-            println!("{:#}", json!({ "valid": false, "problems": problems }));
+            outln!("{:#}", json!({ "valid": false, "problems": problems }));
             Ok(1)
         }
     }
@@ -131,9 +132,9 @@ pub(crate) async fn graph(common: &Common, args: &GraphArgs) -> Outcome {
             fs::write(path, &bytes)
                 .map_err(|why| Failure::user(format!("cannot write {}: {why}", path.display())))?;
             if common.json {
-                println!("{:#}", json!({ "written": path, "bytes": bytes.len() }));
+                outln!("{:#}", json!({ "written": path, "bytes": bytes.len() }));
             } else {
-                println!("{} ({})", path.display(), words::bytes(bytes.len() as u64));
+                outln!("{} ({})", path.display(), words::bytes(bytes.len() as u64));
             }
         }
         None if args.format == Picture::Png && std::io::stdout().is_terminal() => {
@@ -141,7 +142,7 @@ pub(crate) async fn graph(common: &Common, args: &GraphArgs) -> Outcome {
                 .hint("name a file: `--output graph.png`")
                 .into());
         }
-        None => std::io::stdout().write_all(&bytes)?,
+        None => out::bytes(&bytes),
     }
     Ok(0)
 }

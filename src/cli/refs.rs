@@ -10,6 +10,7 @@ use crate::store::{OwnerLock, SqliteStore, Store as _};
 use super::Outcome;
 use crate::app;
 use crate::cli::args::Common;
+use crate::cli::out::{self, outln};
 use crate::config::Config;
 
 /// How many runs are looked through for a task that is named alone.
@@ -126,9 +127,9 @@ pub(crate) fn print(
     plain: impl FnOnce() -> String,
 ) -> Outcome {
     if common.json {
-        println!("{json:#}");
+        outln!("{json:#}");
     } else {
-        print!("{}", plain());
+        out::text(plain());
     }
     Ok(0)
 }

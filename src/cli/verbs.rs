@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::app::{App, Running};
 use crate::cli::Outcome;
 use crate::cli::args::{AnswerArgs, Common, RejectArgs, RetryArgs, SkipArgs, VerbArgs};
+use crate::cli::out::outln;
 use crate::cli::refs::{Reading, task_id};
 use crate::control;
 use crate::failure::Failure;
@@ -176,20 +177,20 @@ fn tell(common: &Common, command: &Command, receipt: Receipt, driven: bool) -> O
     let goes_on = command.verb != (Verb::Cancel { task: None });
     if common.json {
         let json = json!({ "run": run, "receipt": receipt, "dry_run": dry_run, "driven": driven });
-        println!("{json:#}");
+        outln!("{json:#}");
         return Ok(0);
     }
     let would = if dry_run { "would be: " } else { "" };
-    println!("{would}{}", receipt.sentence);
+    outln!("{would}{}", receipt.sentence);
     if !receipt.affected.is_empty() {
         let names: Vec<String> =
             receipt.affected.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
         let rest = receipt.affected.len().saturating_sub(NAMES_SHOWN);
         let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-        println!("  affects: {}{more}", names.join(", "));
+        outln!("  affects: {}{more}", names.join(", "));
     }
     if receipt.changed && !driven && !dry_run && goes_on {
-        println!("  no process drives the run now: `taskloom run` with its graph goes on with it");
+        outln!("  no process drives the run now: `taskloom run` with its graph goes on with it");
     }
     Ok(0)
 }

@@ -1,7 +1,7 @@
 //! `logs`: what agents and gates wrote.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Outcome;
 use crate::cli::args::{Common, LogsArgs};
+use crate::cli::out::{self, errln, outln};
 use crate::cli::refs::{Reading, task_id};
 use crate::failure::Failure;
 use crate::graph::TaskIx;
@@ -44,9 +45,9 @@ pub(crate) async fn logs(common: &Common, args: &LogsArgs) -> Outcome {
     if common.json {
         let logs: Vec<Value> = log_files(&dir)
             .iter()
-            .map(|path| json!({ "path": path, "text": std::fs::read_to_string(path).ok() }))
+            .map(|path| json!({ "path": path, "text": text_of(path) }))
             .collect();
-        println!("{:#}", json!({ "task": id, "attempt": attempt, "logs": logs }));
+        outln!("{:#}", json!({ "task": id, "attempt": attempt, "logs": logs }));
         return Ok(0);
     }
     follow(&reading, &view, task, &dir, args.follow).await
@@ -61,7 +62,7 @@ async fn follow(reading: &Reading, view: &RunView, task: TaskIx, dir: &Path, on:
             if !shown.iter().any(|(known, _)| *known == path) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let dim = Style::new().dim().for_stderr();
-                eprintln!("{}", dim.apply_to(format!("── {name}")));
+                errln!("{}", dim.apply_to(format!("── {name}")));
                 shown.push((path, 0));
             }
         }
@@ -89,13 +90,16 @@ async fn attempt_over(
     Ok(!matches!(state, TaskState::Running { .. } | TaskState::WaitingInput { .. }))
 }
 
+fn text_of(path: &Path) -> Option<String> {
+    Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned())
+}
+
 fn copy_from(path: &Path, offset: u64) -> anyhow::Result<u64> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    std::io::stdout().write_all(&bytes)?;
-    std::io::stdout().flush()?;
+    out::foreign(&bytes);
     Ok(offset + bytes.len() as u64)
 }
 

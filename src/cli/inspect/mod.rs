@@ -168,7 +168,7 @@ pub(crate) async fn show(common: &Common, subject: Option<&str>) -> Outcome {
     let view = reading.view(&as_run?).await?;
     let journal = reading.store.journal(view.run.id, 0, u32::MAX).await?;
     let entries: Vec<Value> =
-        journal.iter().map(|e| crate::cli::watch::entry_json(&view.info, e)).collect();
+        journal.iter().map(|e| crate::cli::run::watch::entry_json(&view.info, e)).collect();
     let mut json = view_json(&view);
     json["journal"] = json!(entries);
     let layout = Layout::new(reading.config.data_dir.clone());

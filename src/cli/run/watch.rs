@@ -12,6 +12,7 @@ use console::{Color, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::cli::out::outln;
 use crate::graph::TaskIx;
 use crate::ids::ProjectId;
 use crate::notify::{
@@ -28,6 +29,9 @@ const NAME_COLUMNS_MAX: usize = 24;
 
 /// How many running tasks have a line of their own under the bar.
 const RUNNING_SHOWN: usize = 8;
+
+/// A line that is longer is shown in pieces, so that output without an end of line has a bound.
+const LINE_BYTES_MAX: usize = 8 * 1024;
 
 const COLOURS: [Color; 6] =
     [Color::Cyan, Color::Magenta, Color::Yellow, Color::Blue, Color::Green, Color::Red];
@@ -111,7 +115,7 @@ impl Console {
     pub(crate) fn line(&self, text: &str) {
         match &self.0.bars {
             Some(bars) => drop(bars.println(text)),
-            None => println!("{text}"),
+            None => outln!("{text}"),
         }
     }
 
@@ -119,7 +123,7 @@ impl Console {
     pub(crate) fn show(&self, entry: &Entry) {
         let Some(info) = self.state().info.clone() else { return };
         if self.0.manner.json {
-            println!("{}", entry_json(&info, entry));
+            outln!("{}", entry_json(&info, entry));
             return;
         }
         let sentence = self.sentence(entry);
@@ -334,6 +338,7 @@ fn lane_sentence(event: LaneEvent, first: &str) -> Option<String> {
         LaneEvent::ApprovalAsked => asks("waits for approval".to_owned()),
         LaneEvent::Merged => good(format!("merged: {first}")),
         LaneEvent::IntegrationSkipped => "nothing to merge".to_owned(),
+        LaneEvent::Failed { why } if first.is_empty() => bad(format!("failed: {}", why.word())),
         LaneEvent::Failed { why } => bad(format!("failed, {}: {first}", why.word())),
         LaneEvent::TargetMoved => "its target moved; checked again".to_owned(),
         LaneEvent::Retried => "tried again".to_owned(),
@@ -415,6 +420,7 @@ impl TaskThread for Thread {
                     let partial = state.partial.entry(self.task.clone()).or_default();
                     partial.push_str(text);
                     let end = partial.rfind('\n').map_or(0, |at| at + 1);
+                    let end = if partial.len() - end > LINE_BYTES_MAX { partial.len() } else { end };
                     let rest = partial.split_off(end);
                     std::mem::replace(partial, rest)
                 };

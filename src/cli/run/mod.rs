@@ -1,5 +1,8 @@
 //! `run`: the engine in this process, attached to this terminal.
 
+pub(crate) mod demo;
+pub(crate) mod watch;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +13,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::app::{App, Running};
 use crate::cli::args::{Common, RunArgs, TeardownArg};
 use crate::cli::verbs::who;
-use crate::cli::watch::{Console, Manner};
+use crate::cli::run::watch::{Console, Manner};
+use crate::cli::out::{self, outln};
 use crate::cli::{Outcome, inspect, pictures};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Teardown};
@@ -31,10 +35,10 @@ pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
     let console = Console::new(Manner {
         json: common.json,
         quiet: args.quiet,
-        program: super::program(common),
+        program: crate::cli::program(common),
     });
     let what = format!("taskloom run {}", graph.name());
-    let app = App::open(super::config(common)?, &what, Some(Arc::new(console.clone()))).await?;
+    let app = App::open(crate::cli::config(common)?, &what, Some(Arc::new(console.clone()))).await?;
     let project = app.project(&args.repo).await?;
     let options = RunOptions {
         max_concurrency: args.slots,
@@ -271,10 +275,10 @@ fn conclude(common: &Common, app: &App, view: Option<&RunView>, code: u8) {
     if common.json {
         let outcome = view.run.state.outcome().map(RunOutcome::word);
         let name = view.info.name.to_string();
-        println!("{}", json!({ "run": name, "outcome": outcome, "exit_code": code }));
+        outln!("{}", json!({ "run": name, "outcome": outcome, "exit_code": code }));
         return;
     }
-    println!();
-    print!("{}", inspect::summary(view));
-    print!("{}", inspect::next_steps(common, view, app.layout()));
+    outln!();
+    out::text(inspect::summary(view));
+    out::text(inspect::next_steps(common, view, app.layout()));
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::cli::args::{Common, DemoArgs};
+use crate::cli::out::{self, outln};
+use crate::cli::run::watch::{Console, Manner};
 use crate::cli::run::{self, Work};
-use crate::cli::watch::{Console, Manner};
 use crate::cli::{Outcome, inspect};
 use crate::failure::Failure;
 use crate::git::{BranchName, Git, Identity};
@@ -32,7 +33,7 @@ pub(crate) async fn demo(common: &Common, args: DemoArgs) -> Outcome {
     make_repo(&repo).await?;
     let file = dir.join("demo.yaml");
     fs::write(&file, GRAPH)?;
-    let mut config = super::config(common)?;
+    let mut config = crate::cli::config(common)?;
     if common.data_dir.is_none() {
         config.data_dir = dir.join("data");
     }
@@ -41,9 +42,9 @@ pub(crate) async fn demo(common: &Common, args: DemoArgs) -> Outcome {
         Failure::bug(format!("the demo's own graph is broken\n{report}"))
     })?;
     if !common.json {
-        println!("A scratch repository:   {}", repo.display());
-        println!("The graph:              {}", file.display());
-        println!("Six tasks in two lanes; one of them fails its gate at first.\n");
+        outln!("A scratch repository:   {}", repo.display());
+        outln!("The graph:              {}", file.display());
+        outln!("Six tasks in two lanes; one of them fails its gate at first.\n");
     }
     let console = Console::new(Manner {
         json: common.json,
@@ -56,8 +57,8 @@ pub(crate) async fn demo(common: &Common, args: DemoArgs) -> Outcome {
     let work = Work { project, graph, source: GRAPH.to_owned(), options };
     let (view, code) = run::begin(&app, &console, work).await?;
     if let (Some(view), false) = (view, common.json) {
-        println!();
-        print!("{}", inspect::summary(&view));
+        outln!();
+        out::text(inspect::summary(&view));
         tour(&app, &repo, &view.info.name.to_string());
     }
     Ok(code)
@@ -78,10 +79,10 @@ async fn make_repo(repo: &Path) -> anyhow::Result<()> {
 
 fn tour(app: &App, repo: &Path, run: &str) {
     let (repo, data) = (repo.display(), app.layout().root().display());
-    println!("\nlook around:");
-    println!("  git -C {repo} log --graph --oneline main");
-    println!("  git -C {repo} status          # branch `desk` and notes.txt: untouched");
-    println!("  taskloom --data-dir {data} show {run}/prices-test");
-    println!("  taskloom --data-dir {data} logs {run}/prices-test");
-    println!("  taskloom --data-dir {data} graph {run}");
+    outln!("\nlook around:");
+    outln!("  git -C {repo} log --graph --oneline main");
+    outln!("  git -C {repo} status          # branch `desk` and notes.txt: untouched");
+    outln!("  taskloom --data-dir {data} show {run}/prices-test");
+    outln!("  taskloom --data-dir {data} logs {run}/prices-test");
+    outln!("  taskloom --data-dir {data} graph {run}");
 }
