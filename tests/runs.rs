@@ -1,6 +1,7 @@
 //! Graphs run for real: the binary, a git repository, processes. What must hold is what a user
 //! would look at: outcome, history, the desk that was not touched, nothing left behind.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -175,7 +176,7 @@ fn a_repository_is_found_from_where_the_user_stands() {
     std::fs::create_dir(&within).unwrap();
     let below = world.taskloom_in(&within, &["run", &graph]);
     assert_eq!(below.code, 0, "{}", below.err);
-    assert!(below.out.contains("chain/1"), "the same project: {}", below.out);
+    assert!(below.out.contains("chain/2"), "the same project: {}", below.out);
     world.finish();
 }
 
@@ -270,6 +271,40 @@ fn an_interrupted_run_goes_on_with_the_same_agent() {
     assert_eq!(again.code, 0, "{}\n{}", again.out, again.err);
     assert_eq!(begun(&world), agent, "it was begun once");
     assert_eq!(world.git(&["show", "taskloom/held/1/w/default:attempt.txt"]).trim(), "0");
+    world.finish();
+}
+
+#[test]
+fn a_second_interrupt_ends_the_agents_and_the_run_begins_them_again() {
+    let world = World::new();
+    let graph = held(&world);
+    let mut run = world.start(&graph);
+    until("the agent works", || begun(&world).contains("begun by"));
+    let first = begun(&world);
+    let mut told = BufReader::new(run.stderr.take().unwrap());
+    signal(&run, "INT");
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.starts_with("suspending: 1 agent will run on in the background"), "{line}");
+    signal(&run, "INT");
+    assert_eq!(ended(run).code, 130);
+    assert!(world.processes().is_empty(), "{:?}", world.processes());
+    assert_eq!(world.state("work"), "ready");
+
+    world.write("go", "");
+    let again = world.run(&graph, &[]);
+    assert_eq!(again.code, 0, "{}\n{}", again.out, again.err);
+    assert_ne!(begun(&world), first, "it was begun again");
+    world.finish();
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_end_a_run() {
+    let world = World::new();
+    let mut run = world.start(&example("chain"));
+    drop(run.stdout.take());
+    assert_eq!(ended(run).code, 0);
+    assert_eq!(world.state("count"), "merged");
     world.finish();
 }
 

@@ -12,9 +12,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::{App, Running};
 use crate::cli::args::{Common, RunArgs, TeardownArg};
-use crate::cli::verbs::who;
-use crate::cli::run::watch::{Console, Manner};
 use crate::cli::out::{self, outln};
+use crate::cli::run::watch::{Console, Manner};
+use crate::cli::verbs::who;
 use crate::cli::{Outcome, inspect, pictures};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Teardown};
@@ -38,7 +38,8 @@ pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
         program: crate::cli::program(common),
     });
     let what = format!("taskloom run {}", graph.name());
-    let app = App::open(crate::cli::config(common)?, &what, Some(Arc::new(console.clone()))).await?;
+    let app =
+        App::open(crate::cli::config(common)?, &what, Some(Arc::new(console.clone()))).await?;
     let project = app.project(&args.repo).await?;
     let options = RunOptions {
         max_concurrency: args.slots,
@@ -281,4 +282,7 @@ fn conclude(common: &Common, app: &App, view: Option<&RunView>, code: u8) {
     outln!();
     out::text(inspect::summary(view));
     out::text(inspect::next_steps(common, view, app.layout()));
+    if view.run.state == RunState::Open {
+        outln!("\nsuspended: the same command goes on with it");
+    }
 }

@@ -12,7 +12,7 @@ use console::{Color, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::out::outln;
+use crate::cli::out::{errln, outln};
 use crate::graph::TaskIx;
 use crate::ids::ProjectId;
 use crate::notify::{
@@ -115,6 +115,7 @@ impl Console {
     pub(crate) fn line(&self, text: &str) {
         match &self.0.bars {
             Some(bars) => drop(bars.println(text)),
+            None if self.0.manner.json => errln!("{text}"),
             None => outln!("{text}"),
         }
     }
@@ -420,7 +421,8 @@ impl TaskThread for Thread {
                     let partial = state.partial.entry(self.task.clone()).or_default();
                     partial.push_str(text);
                     let end = partial.rfind('\n').map_or(0, |at| at + 1);
-                    let end = if partial.len() - end > LINE_BYTES_MAX { partial.len() } else { end };
+                    let end =
+                        if partial.len() - end > LINE_BYTES_MAX { partial.len() } else { end };
                     let rest = partial.split_off(end);
                     std::mem::replace(partial, rest)
                 };
