@@ -94,6 +94,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TaskCommand,
     },
+    /// Be an agent that does what a script says.
+    #[command(hide = true)]
+    Play {
+        /// The script's file.
+        #[arg(value_hint = ValueHint::FilePath)]
+        script: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ use crate::cli::args::{ActionArg, Cli, Command, Common, TaskCommand};
 use crate::cli::out::{errln, outln};
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
+use crate::sim;
 use crate::store;
 
 /// What a command comes to: an exit code, or an error to be told.
@@ -91,6 +92,10 @@ async fn dispatch(cli: Cli) -> Outcome {
             clap_complete::generate(shell, &mut command, "taskloom", &mut script);
             out::bytes(&script);
             Ok(0)
+        }
+        Command::Play { script } => {
+            let script = sim::Script::load(&script)?;
+            Ok(sim::agent::play(&script, &mut std::io::stdout(), &mut std::io::stderr()).await?)
         }
         Command::Task { .. } => unreachable!("BUG: said before the runtime starts"),
     }

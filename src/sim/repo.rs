@@ -28,3 +28,10 @@ pub async fn scratch(
     inside("commit").args(["--quiet", "-m", message]).done().await?;
     inside("switch").args(["--quiet", "-c", "desk"]).done().await
 }
+
+/// Commits all that changed in a work tree, by whomever its configuration names.
+pub(crate) async fn commit_all(git: &Git, tree: &Path, message: &str) -> Result<(), Error> {
+    let inside = |verb| git.call(verb).repo(&tree.join(".git")).tree(tree);
+    inside("add").arg("--all").done().await?;
+    inside("commit").args(["--quiet", "-m", message]).done().await
+}

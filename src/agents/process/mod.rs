@@ -17,6 +17,7 @@ mod exec;
 pub mod hostile;
 mod log;
 mod shim;
+mod stray;
 mod tree;
 
 use std::fs::File;
@@ -34,6 +35,7 @@ pub use client::{Adopted, Cursor, Launcher, ProcessEvent, Supervised, adopt};
 pub use environment::Environment;
 pub use exec::main as exec_main;
 pub use shim::main as shim_main;
+pub use stray::leave_behind;
 
 /// The variable that every process of a launch carries: the directory and stem of its records.
 /// What is left after a crash is recognised by it.
