@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use crate::agents::process::hostile::InvalidSignal;
 use crate::agents::process::{
-    self, Cause, End, Exit, GRACE, Input, LaunchSpec, Launcher, ProcessEvent, Supervised, adopt,
+    self, Cause, End, Exit, Input, LaunchSpec, Launcher, ProcessEvent, Supervised, adopt,
 };
 use crate::agents::signals::{DIR_VARIABLE, STATUS_FILE, Signalled, read_status};
 use crate::agents::{
@@ -118,6 +118,7 @@ fn launch_spec(spec: &RunSpec) -> Result<LaunchSpec, Error> {
     launch.input = Input::File(input);
     launch.agent_socket = true;
     launch.deadline = spec.deadline;
+    launch.grace = spec.grace;
     launch.limits = spec.limits;
     Ok(launch)
 }
@@ -184,7 +185,7 @@ impl AgentRun for CommandRun {
             Command::Permission { .. } => cannot("ask for permissions"),
             Command::Interrupt => Ok(self.process.interrupt().await?),
             Command::Answer { seq, text } => Ok(self.process.answer(seq, text).await?),
-            Command::Stop => Ok(self.process.stop(GRACE).await?),
+            Command::Stop => Ok(self.process.stop(self.spec.grace).await?),
         }
     }
 

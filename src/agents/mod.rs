@@ -131,6 +131,8 @@ pub struct RunSpec {
     pub sandbox: sandbox::Request,
     /// How long this turn may take.
     pub deadline: Option<Duration>,
+    /// How long it has to end when it is stopped or its time is up.
+    pub grace: Duration,
     /// What the agent may use.
     pub limits: Limits,
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use taskloom::agents::process::{End, Environment, Limits};
+use taskloom::agents::process::{End, Environment, GRACE, Limits};
 use taskloom::agents::signals::Signal;
 use taskloom::agents::{
     Adopted, Agent as _, AgentEvent, AgentRun, Command, CommandAgent, Cursor, Error, Profile,
@@ -46,6 +46,7 @@ fn spec(desk: &Desk, command: &str) -> RunSpec {
         worktree,
         dir,
         deadline: None,
+        grace: GRACE,
         limits: Limits::default(),
     }
 }

@@ -149,6 +149,7 @@ impl Attempt<'_> {
             environment,
             sandbox: self.sandbox_request(&checkout.tree),
             deadline: Some(self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout)),
+            grace: self.shop.options.grace,
             limits: self.shop.options.limits,
         }
     }
