@@ -241,6 +241,7 @@ impl CommandRun {
     }
 
     fn take_output(&mut self, output: &[u8]) {
+        let untold = self.untold.len();
         self.partial.extend_from_slice(output);
         if let Some(end) = self.partial.iter().rposition(|b| *b == b'\n') {
             let rest = self.partial.split_off(end + 1);
@@ -249,6 +250,9 @@ impl CommandRun {
         }
         if self.partial.len() > LINE_BYTES_MAX {
             self.tell_partial();
+        }
+        if self.untold.len() == untold {
+            self.tell(AgentEvent::Pulse);
         }
     }
 

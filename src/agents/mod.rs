@@ -160,6 +160,8 @@ pub enum AgentEvent {
     },
     /// It says this: whole lines, without the last line break.
     Text(String),
+    /// It does something of which nothing can be told yet: it writes half a line.
+    Pulse,
     /// It thinks this.
     Thought(String),
     /// It begins to use a tool.

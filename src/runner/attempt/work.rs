@@ -141,7 +141,8 @@ impl Attempt<'_> {
             }
             AgentEvent::Unknown(value) => record.transcribe(&json!({ "unknown": value })),
             AgentEvent::Garbage(line) => record.transcribe(&json!({ "garbage": line })),
-            AgentEvent::PermissionAsked { .. }
+            AgentEvent::Pulse
+            | AgentEvent::PermissionAsked { .. }
             | AgentEvent::Background { .. }
             | AgentEvent::TurnEnd { .. } => {}
         }
