@@ -1,12 +1,18 @@
-//! Files of the engine's own: whole or not there, on disk before anybody is told.
+//! Files of the engine's own: whole or not there, on disk before anybody is told. Some of them lie
+//! where an agent can put something else in their place.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::agents::process::hostile;
+
+/// More than the longest of ours: a proposal that names half a million protected paths.
+const JSON_BYTES_MAX: u64 = 256 << 20;
 
 /// Makes a directory that only its owner can enter, with its parents.
 pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
@@ -32,11 +38,16 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
 
 /// Reads a value that [`write_json`] wrote; `None` if there is none.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match fs::read(path) {
-        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    match hostile::read(path, JSON_BYTES_MAX).map_err(io::Error::other)? {
+        Some(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        None => Ok(None),
     }
+}
+
+/// Begins a file anew. What is written goes to it, whatever is put in its place later.
+pub(crate) fn begin(path: &Path) -> io::Result<File> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    Ok(tempfile::NamedTempFile::new_in(dir)?.persist(path)?)
 }
 
 /// Adds one JSON line to a file.

@@ -108,6 +108,8 @@ fn log_files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let mut files: Vec<(u32, u32, PathBuf)> = entries
         .flatten()
+        // An agent can put a pipe in the place of its log, and reading that would never end.
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
         .filter_map(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
             let stem = name.strip_suffix(".log")?;

@@ -1,12 +1,12 @@
 //! Gates and checks: a command of the graph on a clean checkout of an exact commit, supervised
 //! like an agent, and found again after a restart.
 
-use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use crate::agents::process::{
-    self, Adopted, Cause, Cursor, End, Exit, LaunchSpec, ProcessEvent, Supervised, log_path,
+    self, Adopted, Cause, Cursor, End, Exit, LaunchSpec, ProcessEvent, Supervised, hostile,
+    log_path,
 };
 use crate::git::{self, Checkout, Checkouts, Discard, Order};
 use crate::runner::job::StepFailure;
@@ -106,9 +106,9 @@ fn verdict(spec: &LaunchSpec, exit: &Exit) -> Result<Verdict, StepFailure> {
     Ok(Verdict::Failed { how, output })
 }
 
-/// The end of a log.
+/// The end of a log; nothing where there is none, or something else.
 pub(crate) fn tail(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let Ok(Some(mut file)) = hostile::open(path) else { return Ok(String::new()) };
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(OUTPUT_BYTES_MAX)))?;
     let mut bytes = Vec::new();

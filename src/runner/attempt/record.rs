@@ -1,7 +1,7 @@
 //! What an attempt leaves on disk about itself, and what it has heard from its agent.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,7 @@ pub(crate) struct Outputs {
 #[derive(Debug)]
 pub(crate) struct Record {
     dir: PathBuf,
+    transcript: File,
     attempt: u32,
     pub(crate) summary: Option<String>,
     pub(crate) concerns: Vec<Concern>,
@@ -48,14 +49,24 @@ pub(crate) struct Record {
     asked: (u32, u32),
 }
 
+/// The last question that an earlier process passed on. Not to know it is no harm worth a failure:
+/// a person may be asked twice.
+fn asked_before(dir: &Path) -> (u32, u32) {
+    let asked = files::read_json(&dir.join("asked.json")).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a question may be asked twice");
+        None
+    });
+    asked.unwrap_or_default()
+}
+
 impl Record {
     pub(crate) fn open(dir: &Path, attempt: u32) -> io::Result<Self> {
         files::private_dir(dir)?;
-        // What the agent said is heard again from the beginning.
-        files::write(&dir.join("transcript.jsonl"), b"")?;
         Ok(Self {
+            // What the agent said is heard again from the beginning.
+            transcript: files::begin(&dir.join("transcript.jsonl"))?,
             turn: 0,
-            asked: files::read_json(&dir.join("asked.json"))?.unwrap_or_default(),
+            asked: asked_before(dir),
             dir: dir.to_owned(),
             attempt,
             summary: None,
@@ -132,7 +143,8 @@ impl Record {
 
     /// One line of the transcript.
     pub(crate) fn transcribe(&self, line: &Value) {
-        if let Err(error) = files::append_line(&self.dir.join("transcript.jsonl"), line) {
+        let line = line.to_string() + "\n";
+        if let Err(error) = (&self.transcript).write_all(line.as_bytes()) {
             tracing::warn!(%error, dir = %self.dir.display(), "the transcript has a gap");
         }
     }
@@ -149,29 +161,22 @@ impl Record {
 
     /// Writes what people and later tasks read.
     pub(crate) fn write(&self) -> io::Result<()> {
-        if let Some(summary) = &self.summary {
-            files::write(&self.dir.join("summary.md"), summary.as_bytes())?;
-        }
         if !self.concerns.is_empty() {
             let path = self.dir.join("concerns.jsonl");
             let lines = self.concerns.iter().map(|concern| json!(concern).to_string() + "\n");
             files::write(&path, lines.collect::<String>().as_bytes())?;
         }
-        if !self.outputs.is_empty() {
-            let outputs = Outputs { schema_version: "1".to_owned(), files: self.outputs.clone() };
-            files::write_json(&self.dir.join("outputs.json"), &outputs)?;
-        }
-        Ok(())
+        self.publish(&self.dir)
     }
 
-    /// Copies what later tasks read to where they look for it.
-    pub(crate) fn publish(&self, task_dir: &Path) -> io::Result<()> {
-        for name in ["summary.md", "outputs.json"] {
-            match fs::read(self.dir.join(name)) {
-                Ok(content) => files::write(&task_dir.join(name), &content)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+    /// Writes what later tasks read into `dir`: what was said, and not what lies beside it.
+    pub(crate) fn publish(&self, dir: &Path) -> io::Result<()> {
+        if let Some(summary) = &self.summary {
+            files::write(&dir.join("summary.md"), summary.as_bytes())?;
+        }
+        if !self.outputs.is_empty() {
+            let outputs = Outputs { schema_version: "1".to_owned(), files: self.outputs.clone() };
+            files::write_json(&dir.join("outputs.json"), &outputs)?;
         }
         Ok(())
     }
