@@ -230,6 +230,12 @@ async fn show_task(common: &Common, reading: &Reading, named: &Named) -> Outcome
 
 fn more_about(text: &mut String, record: &TaskRecord) {
     let Some(more) = &record.more else { return };
+    if let Some(question) = &more.question {
+        let _ = writeln!(text, "asks: {}", words::visible(&question.text));
+        for choice in &question.choices {
+            let _ = writeln!(text, "    {}", words::visible(choice));
+        }
+    }
     if let Some(proposal) = &more.proposal {
         let files = words::count(u64::from(proposal.files), "file");
         let _ = writeln!(
