@@ -133,7 +133,10 @@ impl Attempt<'_> {
         }
         let mut record = match Record::open(&self.dir, self.number) {
             Ok(record) => record,
-            Err(error) => return failed(self.cannot_write(&error)),
+            Err(error) => {
+                self.end_agent().await;
+                return failed(self.cannot_write(&error));
+            }
         };
         let outcome = match self.line(&mut record, told).await {
             Ok(outcome) => outcome,
@@ -142,6 +145,7 @@ impl Attempt<'_> {
                 AttemptOutcome::Failed { class, message: message.into(), kept: None }
             }
         };
+        self.end_agent().await;
         self.step(Step::Capturing);
         let outcome = self.save_work(outcome, &mut record).await;
         self.capture(&mut record, &outcome);

@@ -282,7 +282,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn was_launched(&self, turn: u32) -> bool {
+    pub(super) fn was_launched(&self, turn: u32) -> bool {
         self.dir.join(format!("agent-{turn}.shim.json")).exists()
     }
 

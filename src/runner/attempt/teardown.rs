@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::agents::process::{self, Adopted, Cursor};
 use crate::git::{Discard, RefName};
 use crate::graph::Teardown;
 use crate::ids::CommitId;
@@ -33,6 +34,23 @@ enum EndedAs {
 }
 
 impl Attempt<'_> {
+    /// Ends an agent that still runs: a step beside it can fail, and then nobody would follow it
+    /// any more.
+    pub(super) async fn end_agent(&self) {
+        for turn in (0..).take_while(|turn| self.was_launched(*turn)) {
+            let found =
+                process::adopt(&self.dir, &format!("agent-{turn}"), Cursor::default()).await;
+            let Ok(Adopted::Running(mut agent)) = found else { continue };
+            agent.stop(self.shop.options.grace).await.ok();
+            // How it ends is of no interest any more, only that it does.
+            while let Err(error) = agent.wait().await {
+                if matches!(error, process::Error::Ended | process::Error::Lost { .. }) {
+                    break;
+                }
+            }
+        }
+    }
+
     /// Saves the work of an attempt that did not succeed, so that nothing is lost with the
     /// worktree.
     pub(super) async fn save_work(
