@@ -7,6 +7,7 @@ mod engine;
 mod graphs;
 mod pictures;
 mod runs;
+mod scripted;
 mod states;
 mod store;
 mod tidy;

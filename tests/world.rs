@@ -160,8 +160,15 @@ impl World {
 
     /// Starts a run and leaves it running.
     pub(crate) fn start(&self, graph: &Path) -> Child {
+        self.start_with(graph, &[])
+    }
+
+    /// Starts a run with more options and leaves it running.
+    pub(crate) fn start_with(&self, graph: &Path, more: &[&str]) -> Child {
         let (graph, repo) = (graph.display().to_string(), self.repo().display().to_string());
-        self.program(&["run", &graph, "--repo", &repo, "--json"]).spawn().unwrap()
+        let mut args = vec!["run", &graph, "--repo", &repo, "--json"];
+        args.extend(more);
+        self.program(&args).spawn().unwrap()
     }
 
     /// The answer of a command as data.
