@@ -55,8 +55,9 @@ fn the_chain_waits_for_a_person_who_merges_it() {
 
     let approved = world.taskloom(&["approve", "--lane", "chain/1/default"]);
     assert_eq!(approved.code, 0, "{}", approved.err);
-    let again = world.run(&example("chain"), &[]);
-    assert_eq!(again.code, 0, "{}", again.err);
+    assert!(approved.out.contains("it is merged; `main` is now at "), "{}", approved.out);
+    let again = world.taskloom(&["approve", "--lane", "chain/1/default"]);
+    assert_eq!(again.out, "lane `default` is merged already\n", "{}", again.err);
     assert_eq!(lanes(&world.json(&["status", "chain/1"])), pairs(&[("default", "merged")]));
     assert_ne!(world.git(&["rev-parse", "main"]), main);
     assert_eq!(world.desk().without("main"), before.without("main"));
@@ -299,6 +300,56 @@ fn a_second_interrupt_ends_the_agents_and_the_run_begins_them_again() {
 }
 
 #[test]
+fn an_interrupted_run_starts_nothing_new_and_goes_on_by_its_name() {
+    let world = World::new();
+    let graph = held(&world);
+    let mut run = world.start(&graph);
+    until("the agent works", || begun(&world).contains("begun by"));
+    let mut told = BufReader::new(run.stderr.take().unwrap());
+    signal(&run, "INT");
+    told.read_line(&mut String::new()).unwrap();
+    world.write("go", "");
+    assert_eq!(ended(run).code, 130);
+    assert_ne!(world.state("after"), "merged");
+
+    let status = world.taskloom(&["status"]);
+    assert!(status.out.contains("held/1: open, no process drives it now"), "{}", status.out);
+    assert!(status.out.contains("run held/1    # goes on with it"), "{}", status.out);
+    let again = world.taskloom(&["run", "held/1"]);
+    assert_eq!(again.code, 0, "{}\n{}", again.out, again.err);
+    assert_eq!(world.state("after"), "merged");
+    world.finish();
+}
+
+#[test]
+fn runs_of_the_same_name_are_told_apart_by_their_project() {
+    let world = World::new();
+    let other = world.path("other");
+    std::fs::create_dir(&other).unwrap();
+    world.git(&["-C", other.to_str().unwrap(), "init", "-q", "-b", "main"]);
+    let args = ["-C", other.to_str().unwrap(), "commit", "-q", "--allow-empty", "-m", "first"];
+    world.git(&args);
+    assert_eq!(world.run(&example("chain"), &[]).code, 0);
+    let graph = example("chain").display().to_string();
+    let second = world.taskloom(&["run", &graph, "--repo", "other"]);
+    assert!(second.out.contains("approve --lane other:chain/1/default"), "{}", second.out);
+
+    let vague = world.taskloom(&["approve", "--lane", "chain/1/default"]);
+    assert_eq!(vague.code, 1);
+    assert_eq!(
+        vague.err,
+        "error: `chain/1` is a run of more than one project\n  \
+         hint: write one of `other:chain/1`, `repo:chain/1`\n"
+    );
+    let clear = world.taskloom(&["approve", "--lane", "repo:chain/1/default"]);
+    assert_eq!(clear.code, 0, "{}", clear.err);
+    assert_eq!(lanes(&world.json(&["status", "repo:chain"])), pairs(&[("default", "merged")]));
+    let waits = lanes(&world.json(&["status", "other:chain/1"]));
+    assert_eq!(waits, pairs(&[("default", "awaits approval")]));
+    world.finish();
+}
+
+#[test]
 fn a_reader_that_goes_away_does_not_end_a_run() {
     let world = World::new();
     let mut run = world.start(&example("chain"));
@@ -417,6 +468,9 @@ fn main_that_is_checked_out_is_left_alone_with_a_hint() {
     let hint = "the result is on `taskloom/diamond/1/into/main`; `main` was left alone: `main` is \
                 checked out in";
     assert!(said.out.contains(hint), "{}", said.out);
+    let status = world.taskloom(&["status", "diamond"]);
+    assert!(status.out.contains("✓ lane top: merged, but the result is on"), "{}", status.out);
+    assert!(status.out.contains("merge taskloom/diamond/1/into/main    # where `main` is"));
     let result = world.git(&["log", "-1", "--format=%s", "taskloom/diamond/1/into/main"]);
     assert_eq!(result.trim(), "Merge lane top of diamond/1");
     world.finish();

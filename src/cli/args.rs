@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 #[command(name = "taskloom", version, propagate_version = true, max_term_width = 100)]
 #[command(
     after_help = "Start here: `taskloom demo`. Exit codes: 0 done, 1 completed with failures or \
-    refused, 2 internal error or bad usage, 3 waits for a person, 130 cancelled or suspended."
+    refused, 2 internal error or bad usage, 3 tasks wait until a person merges a lane, 130 cancelled \
+    or suspended."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -75,7 +76,7 @@ pub(crate) enum Command {
     Reject(RejectArgs),
     /// Answer the question of a task's agent.
     Answer(AnswerArgs),
-    /// Free what finished runs left: worktrees, branches, logs.
+    /// Free the worktrees that runs left. Branches, logs and records stay.
     Gc(GcArgs),
     /// Check this machine: git, disk, data directory, agents.
     Doctor,
@@ -117,10 +118,11 @@ pub(crate) struct DemoArgs {
     Ctrl-C suspends: agents run on, and the same command takes them up again. Ctrl-C twice ends \
     the agents.")]
 pub(crate) struct RunArgs {
-    /// The graph's file.
+    /// The graph's file; or a run, `GRAPH/NUMBER`, to go on with.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) graph: PathBuf,
-    /// The repository to work on. It is read; only branches `taskloom/...` are made in it.
+    /// The repository to work on. Branches `taskloom/...` are made in it; another branch moves
+    /// only forward, when a lane merges into it that is approved or has `auto_merge`.
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) repo: PathBuf,
     /// Attempts at once, instead of the graph's `max_concurrency`.

@@ -104,7 +104,10 @@ async fn dispatch(cli: Cli) -> Outcome {
 /// This program, as the operator would call it again.
 pub(crate) fn program(common: &Common) -> String {
     match &common.data_dir {
-        Some(dir) => format!("taskloom --data-dir {}", dir.display()),
+        Some(dir) => {
+            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+            format!("taskloom --data-dir {}", refs::quoted(&dir.to_string_lossy()))
+        }
         None => "taskloom".to_owned(),
     }
 }

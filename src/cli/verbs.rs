@@ -14,8 +14,8 @@ use crate::cli::refs::{Reading, task_id};
 use crate::control;
 use crate::failure::Failure;
 use crate::notify::Silent;
-use crate::orchestrator::{Command, Receipt, Scope, Target, Verb};
-use crate::state::{RunRecord, TaskState};
+use crate::orchestrator::{Command, Receipt, RunView, Scope, Target, Verb};
+use crate::state::{RunRecord, RunState, TaskState};
 use crate::store::OwnerLock;
 
 /// How many names a receipt lists before it counts the rest.
@@ -118,6 +118,7 @@ async fn carry_out(
     let config = reading.config.clone();
     let driven = reading.driven();
     reading.store.close().await?;
+    let mut after = None;
     let answer = if driven {
         match control::ask(&config.data_dir, &command).await {
             Ok(answer) => answer,
@@ -135,22 +136,24 @@ async fn carry_out(
         let answer = running.handle.command(command.clone()).await?;
         if answer.as_ref().is_ok_and(|receipt| receipt.changed) && !dry_run {
             taken_in(&running, &command).await?;
+            after = running.handle.view(run.id).await?;
         }
         running.detach().await;
         answer
     };
-    tell(common, &command, answer?, driven)
+    tell(common, &command, answer?, driven, after.as_ref())
 }
 
 /// How long a command waits until the agents that it concerns have taken it in: longer than the
 /// longest way of ending one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until the agents that the command ends have ended, or have the answer.
+/// Waits until the agents that the command ends have ended or have the answer, and what it lets
+/// through is merged.
 async fn taken_in(running: &Running, command: &Command) -> anyhow::Result<()> {
     match tokio::time::timeout(PATIENCE, until_taken_in(running, command)).await {
         Ok(done) => done,
-        Err(_) => Err(Failure::outside("the agent has not taken it in yet")
+        Err(_) => Err(Failure::outside("it is recorded, and not done yet")
             .hint("the next `taskloom run` of the graph goes on with it")
             .into()),
     }
@@ -166,15 +169,20 @@ async fn until_taken_in(running: &Running, command: &Command) -> anyhow::Result<
             let answered = task.more.as_ref().is_some_and(|more| more.answer.is_some());
             alive && (task.ending().is_some() || answered)
         });
-        if !under_way || journal.recv().await.is_err() {
+        if (!under_way && !view.merging) || journal.recv().await.is_err() {
             return Ok(());
         }
     }
 }
 
-fn tell(common: &Common, command: &Command, receipt: Receipt, driven: bool) -> Outcome {
+fn tell(
+    common: &Common,
+    command: &Command,
+    receipt: Receipt,
+    driven: bool,
+    after: Option<&RunView>,
+) -> Outcome {
     let (run, dry_run) = (command.run, command.dry_run);
-    let goes_on = command.verb != (Verb::Cancel { task: None });
     if common.json {
         let json = json!({ "run": run, "receipt": receipt, "dry_run": dry_run, "driven": driven });
         outln!("{json:#}");
@@ -189,8 +197,20 @@ fn tell(common: &Common, command: &Command, receipt: Receipt, driven: bool) -> O
         let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
         outln!("  affects: {}{more}", names.join(", "));
     }
-    if receipt.changed && !driven && !dry_run && goes_on {
-        outln!("  no process drives the run now: `taskloom run` with its graph goes on with it");
+    let Some(view) = after else { return Ok(0) };
+    if let Verb::Approve { target: Target::Lane(id) } = &command.verb
+        && let Some(lane) = view.info.graph.lookup_lane(id)
+    {
+        let record = &view.lanes[lane.at()];
+        let became = record.delivered.as_ref().map(|delivered| format!("; {}", delivered.sentence));
+        outln!("  it is {}{}", record.state.word(), became.unwrap_or_default());
+    }
+    if view.run.state == RunState::Open {
+        outln!(
+            "  no process drives the run now: `{} run {}` goes on with it",
+            super::program(common),
+            view.info.name
+        );
     }
     Ok(0)
 }

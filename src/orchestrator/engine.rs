@@ -19,7 +19,7 @@ use crate::orchestrator::step::Turn;
 use crate::orchestrator::view::RunView;
 use crate::orchestrator::world::World;
 use crate::runner::{AttemptContext, Executor, Job, Report, Reporter, RunInfo};
-use crate::state::{Effect, EffectKey, Entry, ProjectRecord, RunRecord, RunState};
+use crate::state::{Effect, EffectKey, Entry, ProjectRecord, RunRecord, RunState, Verb};
 use crate::store::{self, Store, StoredRun};
 use crate::time::Clock;
 
@@ -51,7 +51,8 @@ pub struct Options {
     pub seed: u64,
     /// Which runs are worked on.
     pub scope: Scope,
-    /// Record what is to be done, but do only what ends attempts: for commands without a daemon.
+    /// Start no attempt, and take up only those that are told something: for commands without a
+    /// daemon.
     pub hold: bool,
 }
 
@@ -264,6 +265,7 @@ impl Engine {
                 self.waiting.push(Waiting::Viewed(reply, view));
             }
             Event::Report(key, report) => self.world.report(&key, report),
+            Event::Drain => self.world.drain(),
             Event::Told(seq) => self.world.desk.batch.notices_done.push(seq),
             Event::Shutdown(how, done) => {
                 match how {
@@ -331,7 +333,9 @@ impl Engine {
         }
         if self.options.hold {
             let told = |key: &EffectKey| messages.iter().any(|(told, _)| told == key);
-            dispatch = self.world.runs.values().flat_map(|run| run.owed()).filter(told).collect();
+            dispatch.retain(|key| key.verb != Verb::Attempt);
+            let owed = self.world.runs.values().flat_map(|run| run.owed());
+            dispatch.extend(owed.filter(told));
         }
         for key in dispatch {
             self.hand_out(key);

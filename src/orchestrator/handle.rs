@@ -17,6 +17,7 @@ pub(crate) enum Event {
     View(RunId, oneshot::Sender<Option<RunView>>),
     Report(EffectKey, Report),
     Told(u64),
+    Drain,
     Shutdown(Shutdown, oneshot::Sender<()>),
 }
 
@@ -61,6 +62,11 @@ impl Handle {
     /// behind is told so and reads the store.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<[Entry]>> {
         self.journal.subscribe()
+    }
+
+    /// Starts nothing new from now on; what runs goes on.
+    pub fn drain(&self) -> Result<(), Closed> {
+        self.events.send(Event::Drain).map_err(|_| Closed)
     }
 
     /// Ends the engine at once. Agents run on under their supervisors; a later process takes them

@@ -7,7 +7,7 @@ use crate::ids::RunId;
 use crate::orchestrator::world::{Desk, Run, World};
 use crate::runner::RunInfo;
 use crate::scheduler::WaitingOn;
-use crate::state::{BlockedOn, LaneRecord, LaneState, RunRecord, TaskRecord, TaskState};
+use crate::state::{BlockedOn, LaneRecord, LaneState, RunRecord, TaskRecord, TaskState, Verb};
 
 /// A run as it is now.
 #[derive(Debug, Clone)]
@@ -22,11 +22,16 @@ pub struct RunView {
     pub lanes: Vec<LaneRecord>,
     /// Why each task does not run; `None` for those that run or are done.
     pub waiting: Vec<Option<WaitingOn>>,
+    /// Whether a process works on it.
+    pub driven: bool,
+    /// Whether something besides attempts is being done for it: a merge, a check.
+    pub merging: bool,
 }
 
 impl RunView {
     /// The same when no process works on the run: what would start now does not.
     pub(crate) fn left_alone(mut self) -> Self {
+        self.driven = false;
         for waiting in &mut self.waiting {
             if waiting.as_ref().is_some_and(WaitingOn::is_its_turn) {
                 *waiting = Some(WaitingOn::NotAttached);
@@ -47,6 +52,8 @@ impl World {
             tasks: run.tasks.clone(),
             lanes: run.lanes.clone(),
             waiting: tasks.map(|t| run.waiting_on(&self.desk, TaskIx(t))).collect(),
+            driven: true,
+            merging: run.owed().iter().any(|key| key.verb != Verb::Attempt),
         })
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::graph::{Graph, LaneIx, Teardown};
 use crate::ids::{Branches, CommitId, RunId, RunName};
 use crate::state::{
-    Answer, AttemptEnd, Effect, EffectKey, FailureClass, LaneCheck, ProjectRecord, Question, Step,
-    TaskFailure,
+    Answer, AttemptEnd, Delivered, Effect, EffectKey, FailureClass, LaneCheck, ProjectRecord,
+    Question, Step, TaskFailure,
 };
 
 /// A run, as those who work for it need it. Never changes.
@@ -137,7 +137,7 @@ pub enum Report {
         /// The merge commit.
         commit: CommitId,
         /// What became of the result in the user's repository, if that was to be moved.
-        delivered: Option<String>,
+        delivered: Option<Delivered>,
     },
     /// The merge result was computed, and its checks passed.
     LaneChecked(LaneCheck),

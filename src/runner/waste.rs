@@ -65,7 +65,7 @@ impl Shop {
         if parked > 0 {
             waste.push(Waste {
                 what: format!("{parked} used worktrees of project {}", project.id),
-                why: "kept for the next tasks, which start faster with them".to_owned(),
+                why: "the next tasks would start faster with them".to_owned(),
                 bytes: pooled,
                 project: doors,
                 kind: Kind::Pool,

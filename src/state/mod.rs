@@ -19,8 +19,8 @@ pub use effect::{Effect, EffectKey, Verb};
 pub use journal::{Entry, Subject, What};
 pub use lane::{LaneEvent, LaneFailure, LaneState};
 pub use record::{
-    Answer, AttemptRecord, ByHand, Decision, Ending, LaneCheck, LaneRecord, Part, ProjectRecord,
-    Question, RunOptions, RunRecord, TaskFailure, TaskMore, TaskRecord,
+    Answer, AttemptRecord, ByHand, Decision, Delivered, Ending, LaneCheck, LaneRecord, Part,
+    ProjectRecord, Question, RunOptions, RunRecord, TaskFailure, TaskMore, TaskRecord,
 };
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};

@@ -260,6 +260,15 @@ pub struct Decision {
     pub commit: CommitId,
 }
 
+/// What became of a lane's result in the user's repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// What was done, or why the user's branch was left alone.
+    pub sentence: String,
+    /// Where the result waits to be taken in by hand, if the user's branch was left alone.
+    pub waits_on: Option<String>,
+}
+
 /// What is kept of a lane. A lane that nothing happened to has no row: it is
 /// [`LaneRecord::default`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -283,6 +292,9 @@ pub struct LaneRecord {
     /// The merge commit in the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<CommitId>,
+    /// What became of the result in the user's repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<Delivered>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -304,6 +316,7 @@ impl Default for LaneRecord {
             pr: None,
             decisions: Vec::new(),
             merged: None,
+            delivered: None,
             failure: None,
             transients: 0,
             not_before: None,

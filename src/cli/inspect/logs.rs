@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::Outcome;
 use crate::cli::args::{Common, LogsArgs};
 use crate::cli::out::{self, errln, outln};
-use crate::cli::refs::{Reading, task_id};
+use crate::cli::refs::{Reading, find_task};
 use crate::failure::Failure;
 use crate::graph::TaskIx;
 use crate::orchestrator::RunView;
@@ -24,13 +24,9 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(150);
 pub(crate) async fn logs(common: &Common, args: &LogsArgs) -> Outcome {
     let reading = Reading::open(common).await?;
     let named = reading.part(&args.task).await?;
-    let id = task_id(&named.part)?;
     let view = reading.view(&named.run).await?;
-    let task = view
-        .info
-        .graph
-        .lookup_task(&id)
-        .ok_or_else(|| Failure::user(format!("run `{}` has no task `{id}`", view.info.name)))?;
+    let task = find_task(&view, &named.part)?;
+    let id = view.info.graph.task(task).id.clone();
     let begun = view.tasks[task.at()].attempts;
     let attempt = args.attempt.or(begun.checked_sub(1)).filter(|a| *a < begun);
     let Some(attempt) = attempt else {

@@ -15,7 +15,7 @@ pub(crate) use summary::{next_steps, summary};
 
 use crate::cli::Outcome;
 use crate::cli::args::{Common, ListArgs};
-use crate::cli::refs::{Named, Reading, print, task_id};
+use crate::cli::refs::{Named, Reading, find_task, print};
 use crate::failure::Failure;
 use crate::graph::{Index, TaskIx};
 use crate::orchestrator::RunView;
@@ -121,7 +121,10 @@ pub(crate) async fn status(common: &Common, run: Option<&str>) -> Outcome {
     let run = reading.run(run).await?;
     let view = reading.view(&run).await?;
     let layout = Layout::new(reading.config.data_dir.clone());
-    print(common, &view_json(&view), || summary(&view) + &next_steps(common, &view, &layout))
+    let several = reading.several().await?;
+    print(common, &view_json(&view), || {
+        summary(&view) + &next_steps(common, &view, &layout, several)
+    })
 }
 
 /// A run as data.
@@ -135,12 +138,13 @@ fn view_json(view: &RunView) -> Value {
             json!({
                 "id": spec.id, "state": record.state.word(), "merged": record.merged,
                 "failure": record.failure, "pr": record.pr, "check": record.checked,
+                "delivered": record.delivered,
             })
         })
         .collect();
     json!({
         "run": view.info.name.to_string(), "id": view.run.id, "project": view.run.project,
-        "state": view.run.state.to_string(), "paused": view.run.paused,
+        "state": view.run.state.to_string(), "paused": view.run.paused, "driven": view.driven,
         "fatal": view.run.fatal, "submitter": view.run.submitter,
         "created_at": view.run.created_at.rfc3339(), "since": view.run.since.rfc3339(),
         "lanes": lanes, "tasks": tasks,
@@ -169,6 +173,7 @@ pub(crate) async fn show(common: &Common, subject: Option<&str>) -> Outcome {
     let journal = reading.store.journal(view.run.id, 0, u32::MAX).await?;
     let entries: Vec<Value> =
         journal.iter().map(|e| crate::cli::run::watch::entry_json(&view.info, e)).collect();
+    let several = reading.several().await?;
     let mut json = view_json(&view);
     json["journal"] = json!(entries);
     let layout = Layout::new(reading.config.data_dir.clone());
@@ -182,18 +187,14 @@ pub(crate) async fn show(common: &Common, subject: Option<&str>) -> Outcome {
         );
         let _ = writeln!(text, "repository {}", view.info.project.repo);
         let _ = writeln!(text, "journal: {} lines", journal.len());
-        text + &next_steps(common, &view, &layout)
+        text + &next_steps(common, &view, &layout, several)
     })
 }
 
 async fn show_task(common: &Common, reading: &Reading, named: &Named) -> Outcome {
     let view = reading.view(&named.run).await?;
-    let id = task_id(&named.part)?;
-    let task = view
-        .info
-        .graph
-        .lookup_task(&id)
-        .ok_or_else(|| Failure::user(format!("run `{}` has no task `{id}`", view.info.name)))?;
+    let task = find_task(&view, &named.part)?;
+    let id = view.info.graph.task(task).id.clone();
     let attempts = reading.store.attempts(view.run.id).await?;
     let attempts: Vec<_> = attempts.into_iter().filter(|a| a.task == task).collect();
     let layout = Layout::new(reading.config.data_dir.clone());
@@ -260,12 +261,8 @@ pub(crate) async fn why(common: &Common, text: &str) -> Outcome {
     let reading = Reading::open(common).await?;
     let named = reading.part(text).await?;
     let view = reading.view(&named.run).await?;
-    let id = task_id(&named.part)?;
-    let task = view
-        .info
-        .graph
-        .lookup_task(&id)
-        .ok_or_else(|| Failure::user(format!("run `{}` has no task `{id}`", view.info.name)))?;
+    let task = find_task(&view, &named.part)?;
+    let id = view.info.graph.task(task).id.clone();
     let record = &view.tasks[task.at()];
     let waiting = view.waiting[task.at()].as_ref();
     let json = json!({

@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 
 use crate::cli::args::Common;
+use crate::cli::refs;
 use crate::graph::{LaneIx, TaskIx};
 use crate::orchestrator::RunView;
 use crate::render::progress::progress;
 use crate::render::table::{Align, Table};
 use crate::render::{Dag, Look, words};
 use crate::runner::Layout;
-use crate::state::{LaneFailure, LaneState, TaskRecord, TaskState};
+use crate::state::{
+    BlockedOn, ConcernKind, LaneFailure, LaneRecord, LaneState, RunState, TaskRecord, TaskState,
+};
 
 /// How many next steps are named: more than that is no help.
 const STEPS_SHOWN: usize = 8;
@@ -21,7 +24,12 @@ pub(crate) fn summary(view: &RunView) -> String {
     let lane_look = |l: LaneIx| Look::of_lane(view.lanes[l.at()].state);
     let dag = Dag::of(graph, look, lane_look);
     let paused = if view.run.paused { ", paused" } else { "" };
-    let mut text = format!("{}: {}{paused}\n", view.info.name, view.run.state);
+    let alone = if view.driven || view.run.state != RunState::Open {
+        ""
+    } else {
+        ", no process drives it now"
+    };
+    let mut text = format!("{}: {}{paused}{alone}\n", view.info.name, view.run.state);
     let _ = writeln!(text, "{}\n", progress(&dag.counts()));
     let mut table = Table::new([
         ("", Align::Left),
@@ -47,16 +55,33 @@ pub(crate) fn summary(view: &RunView) -> String {
     for lane in graph.lane_ixs() {
         let record = &view.lanes[lane.at()];
         let glyph = lane_look(lane).glyph();
-        let _ = write!(text, "{glyph} lane {}: {}", graph.lane(lane).id, record.state);
-        if let Some(failure) = record.failure.as_ref().and_then(|f| f.lines().next()) {
-            let _ = write!(text, ": {failure}");
+        let _ = writeln!(
+            text,
+            "{glyph} lane {}: {}{}",
+            graph.lane(lane).id,
+            record.state,
+            lane_remark(record)
+        );
+        for task in graph.lane_tasks(lane) {
+            let concerns = view.tasks[task.at()].concerns();
+            for concern in concerns.iter().filter(|c| c.kind == ConcernKind::Design) {
+                let concern = words::one_line(&concern.text);
+                let _ = writeln!(text, "    concern of {}: {concern}", graph.task(*task).id);
+            }
         }
-        text.push('\n');
     }
     if let Some(fatal) = &view.run.fatal {
         let _ = writeln!(text, "internal error: {fatal}");
     }
     text
+}
+
+fn lane_remark(record: &LaneRecord) -> String {
+    if let Some(failure) = record.failure.as_ref().and_then(|f| f.lines().next()) {
+        return format!(": {}", words::one_line(failure));
+    }
+    let waits = record.delivered.as_ref().filter(|delivered| delivered.waits_on.is_some());
+    waits.map_or_else(String::new, |delivered| format!(", but {}", delivered.sentence))
 }
 
 fn width() -> usize {
@@ -69,6 +94,11 @@ fn remark(view: &RunView, task: TaskIx, record: &TaskRecord) -> String {
     if let TaskState::Failed { class } = record.state {
         let message = record.failure().map(|f| f.message.lines().next().unwrap_or("").to_owned());
         return format!("{class}: {}", message.unwrap_or_default());
+    }
+    if let (TaskState::WaitingInput { .. }, Some(more)) = (record.state, &record.more)
+        && let Some(question) = &more.question
+    {
+        return format!("asks: {}", words::one_line(&question.text));
     }
     if let Some(waiting) = &view.waiting[task.at()] {
         return waiting.to_string();
@@ -90,9 +120,14 @@ fn remark(view: &RunView, task: TaskIx, record: &TaskRecord) -> String {
 }
 
 /// What the operator can do now.
-pub(crate) fn next_steps(common: &Common, view: &RunView, layout: &Layout) -> String {
+pub(crate) fn next_steps(
+    common: &Common,
+    view: &RunView,
+    layout: &Layout,
+    several: bool,
+) -> String {
     let program = crate::cli::program(common);
-    let name = &view.info.name;
+    let name = &refs::spoken(&view.info, several);
     let graph = &view.info.graph;
     let mut steps = Vec::new();
     for (spec, record) in graph.tasks().iter().zip(&view.tasks) {
@@ -100,6 +135,8 @@ pub(crate) fn next_steps(common: &Common, view: &RunView, layout: &Layout) -> St
         if matches!(record.state, TaskState::Failed { .. }) {
             steps.push(format!("{program} logs {name}/{id}"));
             steps.push(format!("{program} retry {name}/{id} --note '…'"));
+        } else if matches!(record.state, TaskState::Blocked { on: BlockedOn::Operator }) {
+            steps.push(format!("{program} retry {name}/{id}"));
         } else if matches!(record.state, TaskState::AwaitingApproval { .. }) {
             steps.push(format!("{program} approve {name}/{id}"));
         } else if matches!(record.state, TaskState::WaitingInput { .. }) {
@@ -109,13 +146,22 @@ pub(crate) fn next_steps(common: &Common, view: &RunView, layout: &Layout) -> St
     for (spec, record) in graph.lanes().iter().zip(&view.lanes) {
         if record.state == LaneState::AwaitingApproval {
             let branch = view.info.branches().lane(&spec.id);
-            let repo = &view.info.project.repo;
+            let repo = refs::quoted(&view.info.project.repo);
             let main = &view.info.project.default_branch;
             steps.push(format!("git -C {repo} diff {main}...{branch}"));
             steps.push(format!("{program} approve --lane {name}/{}", spec.id));
         } else if matches!(record.state, LaneState::Failed { why } if why != LaneFailure::Task) {
             steps.push(format!("{program} retry --lane {name}/{}", spec.id));
+        } else if let Some(waits_on) = record.delivered.as_ref().and_then(|d| d.waits_on.as_ref()) {
+            let repo = refs::quoted(&view.info.project.repo);
+            let branch = spec.target_branch.as_ref().unwrap_or(&view.info.project.default_branch);
+            steps.push(format!(
+                "git -C {repo} merge {waits_on}    # where `{branch}` is checked out"
+            ));
         }
+    }
+    if view.run.state == RunState::Open && !view.driven {
+        steps.push(format!("{program} run {name}    # goes on with it"));
     }
     let mut text = String::new();
     if !steps.is_empty() {
@@ -125,7 +171,7 @@ pub(crate) fn next_steps(common: &Common, view: &RunView, layout: &Layout) -> St
     for step in steps {
         let _ = writeln!(text, "  {step}");
     }
-    let dir = layout.run(&view.info.project.id, name);
+    let dir = layout.run(&view.info.project.id, &view.info.name);
     let _ = writeln!(text, "\nlogs: {}", dir.display());
     text
 }

@@ -21,7 +21,7 @@ const GRAPH: &str = include_str!("demo.yaml");
 
 pub(crate) async fn demo(common: &Common, args: DemoArgs) -> Outcome {
     let dir = match args.dir {
-        Some(dir) => dir,
+        Some(dir) => std::path::absolute(dir)?,
         None => tempfile::Builder::new().prefix("taskloom-demo-").tempdir()?.keep(),
     };
     let repo = dir.join("shop");

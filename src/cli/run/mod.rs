@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,14 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::app::{App, Running};
 use crate::cli::args::{Common, RunArgs, TeardownArg};
 use crate::cli::out::{self, outln};
+use crate::cli::refs;
 use crate::cli::run::watch::{Console, Manner};
 use crate::cli::verbs::who;
 use crate::cli::{Outcome, inspect, pictures};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Teardown};
 use crate::ids::RunId;
-use crate::orchestrator::{Command, RunView, Scope, Submission, Target, Verb};
+use crate::orchestrator::{self, Command, RunView, Scope, Submission, Target, Verb};
 use crate::state::{
     self, Outcome as RunOutcome, ProjectRecord, RunOptions, RunRecord, RunState, TaskState,
 };
@@ -31,15 +33,20 @@ const SECOND_THOUGHT: Duration = Duration::from_secs(3);
 const SUSPENDED: u8 = 130;
 
 pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
-    let (graph, source) = pictures::load(&args.graph)?;
     let console = Console::new(Manner {
         json: common.json,
         quiet: args.quiet,
         program: crate::cli::program(common),
     });
-    let what = format!("taskloom run {}", graph.name());
-    let app =
-        App::open(crate::cli::config(common)?, &what, Some(Arc::new(console.clone()))).await?;
+    if let Some(name) = run_name(&args.graph) {
+        let app = open(common, &console, name).await?;
+        let record = refs::find_run(app.store().runs(None).await?, Some(name))?;
+        let (view, code) = resume(&app, &console, &record, args.retry_failed).await?;
+        conclude(common, &app, view.as_ref(), code).await?;
+        return Ok(code);
+    }
+    let (graph, source) = pictures::load(&args.graph)?;
+    let app = open(common, &console, graph.name().as_str()).await?;
     let project = app.project(&args.repo).await?;
     let options = RunOptions {
         max_concurrency: args.slots,
@@ -50,17 +57,27 @@ pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
             TeardownArg::OnSuccess => Teardown::OnSuccess,
         }),
     };
-    match to_resume(&app, &project, &graph, &source, args.fresh).await? {
-        Some(record) => resume(&app, &console, &record, args.retry_failed).await,
+    let (view, code) = match to_resume(&app, &project, &graph, &source, args.fresh).await? {
+        Some(record) => resume(&app, &console, &record, args.retry_failed).await?,
         None => {
             let work = Work { project, graph, source, options };
-            begin(&app, &console, work).await
+            begin(&app, &console, work).await?
         }
-    }
-    .map(|(view, code)| {
-        conclude(common, &app, view.as_ref(), code);
-        code
-    })
+    };
+    conclude(common, &app, view.as_ref(), code).await?;
+    Ok(code)
+}
+
+/// The argument, if it is the name of a run and no file.
+fn run_name(argument: &Path) -> Option<&str> {
+    let text = argument.to_str().filter(|_| !argument.exists())?;
+    let number = text.rsplit_once('/')?.1;
+    number.parse::<u32>().is_ok().then_some(text)
+}
+
+async fn open(common: &Common, console: &Console, what: &str) -> anyhow::Result<App> {
+    let threads = Arc::new(console.clone());
+    App::open(crate::cli::config(common)?, &format!("taskloom run {what}"), Some(threads)).await
 }
 
 /// What a new run is made of.
@@ -80,8 +97,10 @@ async fn to_resume(
     fresh: bool,
 ) -> anyhow::Result<Option<RunRecord>> {
     let runs = app.store().runs(Some(&project.id)).await?;
-    let last = runs.into_iter().rfind(|run| run.name.graph == *graph.name());
-    let Some(last) = last.filter(|run| !fresh && !is_over(run)) else { return Ok(None) };
+    let unfinished = |run: &RunRecord| run.name.graph == *graph.name() && !is_over(run);
+    let Some(last) = runs.into_iter().rfind(|run| !fresh && unfinished(run)) else {
+        return Ok(None);
+    };
     let stored = app.store().load(last.id).await?;
     let stored = stored.ok_or_else(|| Failure::outside(format!("run `{}` is gone", last.name)))?;
     if stored.source == source {
@@ -95,6 +114,7 @@ async fn to_resume(
         "run `{}` of this graph is not finished, and the graph has changed since: {diff}",
         last.name
     ))
+    .hint(format!("`taskloom run {}` goes on with it as it was submitted", last.name))
     .hint(format!("`--fresh` begins a new run and leaves `{}` as it is", last.name))
     .hint(format!("`taskloom cancel {}` gives it up", last.name))
     .into())
@@ -132,7 +152,7 @@ pub(crate) async fn begin(
         console.begin(&view.info, 0);
     }
     let end = follow(console, &running, &mut journal, submitted.run).await?;
-    finish(console, running, submitted.run, end).await
+    finish(app, console, running, submitted.run, end).await
 }
 
 /// Goes on with a run and follows it to its rest.
@@ -162,7 +182,7 @@ async fn resume(
         }
     }
     let end = follow(console, &running, &mut journal, record.id).await?;
-    finish(console, running, record.id, end).await
+    finish(app, console, running, record.id, end).await
 }
 
 /// A retry for everything that is at a dead end.
@@ -238,6 +258,7 @@ async fn second_thought(
     if alive == 0 {
         return Leave::Detach;
     }
+    running.handle.drain().ok();
     let agents = if alive == 1 { "1 agent".to_owned() } else { format!("{alive} agents") };
     console.line(&format!(
         "suspending: {agents} will run on in the background, and the same command goes on with \
@@ -255,34 +276,40 @@ fn is_alive(state: TaskState) -> bool {
 }
 
 async fn finish(
+    app: &App,
     console: &Console,
     running: Running,
     run: RunId,
     end: Leave,
 ) -> anyhow::Result<(Option<RunView>, u8)> {
-    let view = running.handle.view(run).await?;
     console.end();
     match end {
         Leave::Settled | Leave::Detach => running.detach().await,
         Leave::EndAgents => running.end_agents().await,
     }
+    let options = crate::app::engine_options(app.config(), Scope::New, false);
+    let view = orchestrator::look(app.store(), run, &options, false).await?;
     let outcome = view.as_ref().and_then(|view| view.run.state.outcome());
     Ok((view, outcome.map_or(SUSPENDED, RunOutcome::exit_code)))
 }
 
 /// What came of it, and what can be done now.
-fn conclude(common: &Common, app: &App, view: Option<&RunView>, code: u8) {
-    let Some(view) = view else { return };
+async fn conclude(
+    common: &Common,
+    app: &App,
+    view: Option<&RunView>,
+    code: u8,
+) -> anyhow::Result<()> {
+    let Some(view) = view else { return Ok(()) };
     if common.json {
         let outcome = view.run.state.outcome().map(RunOutcome::word);
         let name = view.info.name.to_string();
         outln!("{}", json!({ "run": name, "outcome": outcome, "exit_code": code }));
-        return;
+        return Ok(());
     }
+    let several = app.store().projects().await?.len() > 1;
     outln!();
     out::text(inspect::summary(view));
-    out::text(inspect::next_steps(common, view, app.layout()));
-    if view.run.state == RunState::Open {
-        outln!("\nsuspended: the same command goes on with it");
-    }
+    out::text(inspect::next_steps(common, view, app.layout(), several));
+    Ok(())
 }

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::CommitId;
 use crate::orchestrator::command::{Answer, Target};
-use crate::orchestrator::step::commands::{Plan, done};
+use crate::orchestrator::step::commands::{Plan, done, nothing};
 use crate::orchestrator::world::{Desk, Run};
 use crate::state::{Decision, FailureClass, LaneFailure, LaneState, TaskEvent, TaskState};
 
@@ -13,10 +13,20 @@ impl Run {
         match target {
             Target::Task(id) => {
                 let task = self.find_task(id)?;
+                if matches!(
+                    self.tasks[task.at()].state,
+                    TaskState::Merging { .. } | TaskState::Merged
+                ) {
+                    return Ok(nothing(format!("{target} is approved already")));
+                }
                 self.approve_task(desk, plan, target, task)?;
             }
             Target::Lane(id) => {
                 let lane = self.find_lane(id)?;
+                let state = self.lanes[lane.at()].state;
+                if matches!(state, LaneState::Merging | LaneState::Merged) {
+                    return Ok(nothing(format!("{target} is {} already", state.word())));
+                }
                 self.approve_lane(desk, plan, target, lane)?;
             }
         }

@@ -22,7 +22,7 @@ pub(crate) fn done(sentence: impl Into<String>, affected: Vec<TaskId>) -> Receip
     Receipt { sentence: sentence.into(), affected, changed: true }
 }
 
-fn nothing(sentence: impl Into<String>) -> Receipt {
+pub(crate) fn nothing(sentence: impl Into<String>) -> Receipt {
     Receipt { sentence: sentence.into(), affected: Vec::new(), changed: false }
 }
 
@@ -374,6 +374,9 @@ impl Run {
         let Some(question) = question else {
             return Err(Failure::user(format!("the agent of task `{id}` asks nothing now")));
         };
+        if text.trim().is_empty() {
+            return Err(Failure::user("the answer is empty"));
+        }
         if !question.choices.is_empty() && !question.choices.iter().any(|c| c == text) {
             return Err(Failure::user(format!("`{text}` is not among the answers"))
                 .hint(format!("choose one of: {}", question.choices.join(", "))));

@@ -8,8 +8,8 @@ use crate::ids::CommitId;
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::StepFailure;
 use crate::state::{
-    ConcernKind, Disposition, Effect, FailureClass, LaneCheck, LaneEvent, LaneFailure, LaneRecord,
-    LaneState, Part, Subject, Verb, What,
+    ConcernKind, Delivered, Disposition, Effect, FailureClass, LaneCheck, LaneEvent, LaneFailure,
+    LaneRecord, LaneState, Part, Subject, Verb, What,
 };
 
 /// How often a merge that fails for outside reasons is repeated before a person is asked.
@@ -191,17 +191,20 @@ impl Run {
         desk: &mut Desk,
         lane: LaneIx,
         commit: CommitId,
-        delivered: Option<String>,
+        delivered: Option<Delivered>,
     ) {
-        self.lane_mut(lane).merged = Some(commit.clone());
+        let record = self.lane_mut(lane);
+        record.merged = Some(commit.clone());
+        record.delivered = delivered.clone();
         let automatic = self.lanes[lane.at()].decisions.is_empty();
         let how = if automatic { "by itself" } else { "as approved" };
         let detail = format!("{} {how}", commit.short());
         let seq = self.lane_event(desk, lane, LaneEvent::Merged, Some(detail));
-        if let Some(sentence) = &delivered {
-            self.lane_note(desk, lane, What::Delivered, Some(sentence.clone()));
+        let sentence = delivered.map(|delivered| delivered.sentence);
+        if let Some(sentence) = sentence.clone() {
+            self.lane_note(desk, lane, What::Delivered, Some(sentence));
         }
-        self.notify_lane_merged(desk, lane, seq, delivered);
+        self.notify_lane_merged(desk, lane, seq, sentence);
     }
 
     fn lane_merged(&mut self, desk: &mut Desk, lane: LaneIx) {

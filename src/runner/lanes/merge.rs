@@ -10,7 +10,7 @@ use crate::runner::lanes::pulls::{branch, failure, head_of, shown};
 use crate::runner::lanes::{lane_branch, pull_of};
 use crate::runner::project::{Project, trouble};
 use crate::runner::shop::Inner;
-use crate::state::FailureClass;
+use crate::state::{Delivered, FailureClass};
 
 /// Opens a lane's integration pull request, and shows its branch in the user's repository.
 pub(crate) async fn open(shop: &Inner, run: &RunInfo, lane: LaneIx) -> Result<Report, StepFailure> {
@@ -89,7 +89,7 @@ async fn deliver(
     own: &BranchName,
     name: &str,
     merged: &CommitId,
-) -> Result<String, StepFailure> {
+) -> Result<Delivered, StepFailure> {
     show(project, own, merged).await?;
     let theirs = BranchName::new(name).map_err(|error| trouble(&error))?;
     let from = project
@@ -101,9 +101,13 @@ async fn deliver(
             StepFailure::new(FailureClass::Internal, format!("no record of where `{name}` was"))
         })?;
     match project.user.fast_forward(&project.bare, &theirs, &from, merged).await {
-        Ok(()) => Ok(format!("`{name}` is now at {}", merged.short())),
+        Ok(()) => {
+            let sentence = format!("`{name}` is now at {}", merged.short());
+            Ok(Delivered { sentence, waits_on: None })
+        }
         Err(git::Error::Refused(refusal)) => {
-            Ok(format!("the result is on `{own}`; `{name}` was left alone: {refusal}"))
+            let sentence = format!("the result is on `{own}`; `{name}` was left alone: {refusal}");
+            Ok(Delivered { sentence, waits_on: Some(own.as_str().to_owned()) })
         }
         Err(error) => Err(trouble(&error)),
     }
