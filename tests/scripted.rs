@@ -416,7 +416,8 @@ fn a_pipe_in_the_place_of_a_record_does_not_hold_up_whoever_goes_on() {
     let go = world.path("go").display().to_string();
     let script = format!("[wait_for: {go}, write: {{path: x.txt, text: x}}]");
     let script = world.write("script.yaml", &script).display().to_string();
-    let graph = suspended(&world, "asked.json", &format!("exec taskloom play {script}"));
+    let graph =
+        suspended(&world, "../../records/0/asked.json", &format!("exec taskloom play {script}"));
     let run = world.start(&graph);
     world.write("go", "");
     until("the task is merged", || world.state("work") == "merged");
@@ -427,7 +428,7 @@ fn a_pipe_in_the_place_of_a_record_does_not_hold_up_whoever_goes_on() {
 #[test]
 fn no_agent_outlives_an_attempt_that_cannot_go_on() {
     let world = World::new();
-    let graph = suspended(&world, "receipt.json", "exec sleep 1h");
+    let graph = suspended(&world, "../../records/0/receipt.json", "exec sleep 1h");
     assert!(!world.processes().is_empty(), "the agent runs on");
     let run = world.start(&graph);
     until("the attempt has failed", || {
@@ -435,5 +436,41 @@ fn no_agent_outlives_an_attempt_that_cannot_go_on() {
     });
     signal(&run, "TERM");
     assert_eq!(ended(run).code, 130, "it is to be tried again");
+    world.finish();
+}
+
+/// What a gate that passed would have left.
+const PASSED: &str = r#"{"end":{"code":0},"cause":"itself","started_at":1,"ended_at":2,"log_bytes":0,"cut_bytes":0,"leftovers":0,"survivors":0}"#;
+
+#[test]
+fn a_forged_record_of_a_gate_is_no_evidence() {
+    let world = World::new();
+    let command = format!(
+        "for dir in \"$TASKLOOM_DIR\" \"$TASKLOOM_DIR/../../records/0\"; do
+    echo '{PASSED}' > \"$dir/gate-1.exit.json\"; done; echo x > x.txt"
+    );
+    let graph = graph_of(&world, "completion_gate: \"false\"", &command);
+    let shown = failure(&world, &graph, &[]);
+    assert!(shown.contains("the gate `false` failed"), "{shown}");
+    world.finish();
+}
+
+#[test]
+fn a_forged_result_is_not_believed_after_a_restart() {
+    let world = World::new();
+    let go = world.path("go").display().to_string();
+    let command = format!(
+        "echo '{{\"outcome\":\"no_changes\",\"summary\":null,\"concerns\":[],\
+         \"usage\":{{\"tokens\":0,\"usd\":0.0}}}}' > \"$TASKLOOM_DIR/result.json\"
+echo ready; while [ ! -e {go} ]; do sleep 0.05; done; echo x > x.txt"
+    );
+    let graph = graph_of(&world, "completion_gate: \"false\"", &command);
+    let run = world.start(&graph);
+    until("it is forged", || world.taskloom(&["logs", "work"]).out.contains("ready"));
+    signal(&run, "TERM");
+    assert_eq!(ended(run).code, 130);
+    world.write("go", "");
+    let shown = failure(&world, &graph, &[]);
+    assert!(shown.contains("the gate `false` failed"), "{shown}");
     world.finish();
 }

@@ -222,7 +222,8 @@ impl World {
 
 /// Lock files of launches stay as records; nobody holds them.
 fn is_record(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "attempts" || part.as_os_str() == "lanes")
+    let kept = ["attempts", "records", "lanes"];
+    path.components().any(|part| kept.iter().any(|kept| part.as_os_str() == *kept))
         && fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 

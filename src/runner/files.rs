@@ -50,6 +50,17 @@ pub(crate) fn begin(path: &Path) -> io::Result<File> {
     Ok(tempfile::NamedTempFile::new_in(dir)?.persist(path)?)
 }
 
+/// Removes the files of a directory whose names begin with `stem`.
+pub(crate) fn remove_all(dir: &Path, stem: &str) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(stem) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Adds one JSON line to a file.
 pub(crate) fn append_line(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;

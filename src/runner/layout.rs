@@ -58,6 +58,18 @@ impl Layout {
         self.task(project, run, task).join("attempts").join(attempt.to_string())
     }
 
+    /// What the engine itself records of an attempt: its gates and how it ended. Agents are told
+    /// of no path here and sandboxes do not show it: what an agent can write is no evidence.
+    pub fn records(
+        &self,
+        project: &ProjectId,
+        run: &RunName,
+        task: &TaskId,
+        attempt: u32,
+    ) -> PathBuf {
+        self.task(project, run, task).join("records").join(attempt.to_string())
+    }
+
     /// What is kept of a lane: the logs of its checks.
     pub fn lane(&self, project: &ProjectId, run: &RunName, lane: &LaneId) -> PathBuf {
         self.run(project, run).join("lanes").join(lane.as_str())

@@ -38,23 +38,31 @@ pub(crate) async fn logs(common: &Common, args: &LogsArgs) -> Outcome {
     };
     let layout = Layout::new(reading.config.data_dir.clone());
     let dir = layout.attempt(&view.run.project, &view.info.name, &id, attempt);
+    let records = layout.records(&view.run.project, &view.info.name, &id, attempt);
+    let dirs = [dir.as_path(), records.as_path()];
     if common.json {
-        let logs: Vec<Value> = log_files(&dir)
+        let logs: Vec<Value> = log_files(dirs)
             .iter()
             .map(|path| json!({ "path": path, "text": text_of(path) }))
             .collect();
         outln!("{:#}", json!({ "task": id, "attempt": attempt, "logs": logs }));
         return Ok(0);
     }
-    follow(&reading, &view, task, &dir, args.follow).await
+    follow(&reading, &view, task, dirs, args.follow).await
 }
 
 /// Prints the logs of an attempt, agent's turns and gates in turn; goes on while more comes.
-async fn follow(reading: &Reading, view: &RunView, task: TaskIx, dir: &Path, on: bool) -> Outcome {
+async fn follow(
+    reading: &Reading,
+    view: &RunView,
+    task: TaskIx,
+    dirs: [&Path; 2],
+    on: bool,
+) -> Outcome {
     let mut shown: Vec<(PathBuf, u64)> = Vec::new();
     loop {
-        let over = !on || attempt_over(reading, view, task, dir).await?;
-        for path in log_files(dir) {
+        let over = !on || attempt_over(reading, view, task, dirs).await?;
+        for path in log_files(dirs) {
             if !shown.iter().any(|(known, _)| *known == path) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let dim = Style::new().dim().for_stderr();
@@ -76,9 +84,9 @@ async fn attempt_over(
     reading: &Reading,
     view: &RunView,
     task: TaskIx,
-    dir: &Path,
+    [_, records]: [&Path; 2],
 ) -> anyhow::Result<bool> {
-    if dir.join("result.json").exists() {
+    if records.join("result.json").exists() {
         return Ok(true);
     }
     let now = reading.view(&view.run).await?;
@@ -100,8 +108,8 @@ fn copy_from(path: &Path, offset: u64) -> anyhow::Result<u64> {
 }
 
 /// The logs of an attempt in the order in which they were begun: turn 0, gate 1, turn 1, gate 2 …
-fn log_files(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+fn log_files(dirs: [&Path; 2]) -> Vec<PathBuf> {
+    let entries = dirs.into_iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten();
     let mut files: Vec<(u32, u32, PathBuf)> = entries
         .flatten()
         // An agent can put a pipe in the place of its log, and reading that would never end.

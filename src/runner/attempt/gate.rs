@@ -33,14 +33,19 @@ struct Passed {
 impl Attempt<'_> {
     /// Runs the task's gate on `commit`. A gate that passed on the same tree, with the same
     /// environment, is not run again.
-    pub(super) async fn gate(&self, commit: &CommitId, round: u32) -> Result<Gate, Break> {
+    pub(super) async fn gate(
+        &self,
+        commit: &CommitId,
+        round: u32,
+        resumed: bool,
+    ) -> Result<Gate, Break> {
         let Some(gate) = self.spec().gate.clone() else { return Ok(Gate::Passed(None)) };
         let cache = self.cache_path(commit, &gate).await?;
         let known: Option<Passed> =
             files::read_json(&cache).map_err(|error| self.cannot_write(&error))?;
         let took_ms = match known {
             Some(passed) => passed.took_ms,
-            None => match self.run_gate(commit, &gate, round).await? {
+            None => match self.run_gate(commit, &gate, round, resumed).await? {
                 Verdict::Failed { how, output } => return Ok(Gate::Failed { how, output }),
                 Verdict::Passed { took_ms } => {
                     self.keep_passed(&cache, &gate, took_ms)?;
@@ -58,7 +63,13 @@ impl Attempt<'_> {
         commit: &CommitId,
         gate: &str,
         round: u32,
+        resumed: bool,
     ) -> Result<Verdict, StepFailure> {
+        // Only an earlier process can have begun it; whatever else lies there is no evidence.
+        if !resumed {
+            let stem = format!("gate-{round}.");
+            files::remove_all(&self.records, &stem).map_err(|error| self.cannot_write(&error))?;
+        }
         self.say(Output::Line(format!("gate: {gate}")));
         let place = Place::gate(&self.run.name, &self.spec().id);
         let order = Order { place: &place, branch: None, commit, refs: &[] };
@@ -69,7 +80,8 @@ impl Attempt<'_> {
         let words = vec!["sh".to_owned(), "-c".to_owned(), gate.to_owned()];
         let program = sandbox::wrap(words, &self.sandbox_request(&checkout.tree))
             .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
-        let mut spec = LaunchSpec::new(&self.dir, &format!("gate-{round}"), &[], &checkout.tree);
+        let mut spec =
+            LaunchSpec::new(&self.records, &format!("gate-{round}"), &[], &checkout.tree);
         spec.program = program;
         spec.environment = self.environment(&[])?;
         spec.input = Input::Null;

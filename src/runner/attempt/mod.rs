@@ -27,6 +27,7 @@ use crate::runner::shop::Inner;
 use crate::state::{AttemptEnd, AttemptOutcome, FailureClass, Proposal, Step};
 
 use collect::Collected;
+use prepare::Launched;
 use record::Record;
 
 /// An attempt under way.
@@ -38,8 +39,10 @@ pub(crate) struct Attempt<'a> {
     context: AttemptContext,
     project: Arc<Project>,
     place: Place,
-    /// The attempt's directory.
+    /// The attempt's directory, which the agent writes to as well.
     dir: PathBuf,
+    /// What only the engine writes.
+    records: PathBuf,
     reporter: &'a Reporter,
     reference: TaskRef,
 }
@@ -76,6 +79,7 @@ pub(crate) async fn run(
     let run = &*job.run;
     let id = run.graph.task(task).id.clone();
     let dir = shop.layout.attempt(&run.project.id, &run.name, &id, number);
+    let records = shop.layout.records(&run.project.id, &run.name, &id, number);
     let project = match shop.projects.open(&run.project).await {
         Ok(project) => project,
         Err(failure) => return failed(failure),
@@ -89,6 +93,7 @@ pub(crate) async fn run(
         project,
         place: Place::task(&run.name, &id),
         dir,
+        records,
         reporter,
         reference: TaskRef {
             project: run.project.id.clone(),
@@ -131,7 +136,7 @@ impl Attempt<'_> {
         if let Some(end) = self.finished_before() {
             return end;
         }
-        let mut record = match Record::open(&self.dir, self.number) {
+        let mut record = match Record::open(&self.dir, &self.records, self.number) {
             Ok(record) => record,
             Err(error) => {
                 self.end_agent().await;
@@ -163,7 +168,8 @@ impl Attempt<'_> {
         mut told: mpsc::UnboundedReceiver<ToAttempt>,
     ) -> Result<AttemptOutcome, Break> {
         let prepared = self.prepare().await?;
-        let (mut agent, begun) = self.launch(&prepared, &mut told, record).await?;
+        let Launched { mut agent, round: begun, resumed } =
+            self.launch(&prepared, &mut told, record).await?;
         let mut last: Option<CommitId> = None;
         for round in begun.. {
             record.begin_turn(round - 1);
@@ -171,7 +177,7 @@ impl Attempt<'_> {
             self.step(Step::Gating);
             let collected = self.collect(&prepared.checkout).await?;
             self.demand_work(&collected, &prepared.checkout, record)?;
-            let evidence = match self.gate(&collected.commit, round).await? {
+            let evidence = match self.gate(&collected.commit, round, resumed).await? {
                 gate::Gate::Passed(evidence) => evidence,
                 gate::Gate::Failed { how, output } => {
                     let same = last.as_ref() == Some(&collected.commit);

@@ -48,6 +48,15 @@ pub(super) struct Prepared {
     agent: std::sync::Arc<dyn Agent>,
 }
 
+/// An agent at work.
+pub(super) struct Launched {
+    pub(super) agent: Box<dyn AgentRun>,
+    /// In which round of its gate it is, from 1: that of its turn.
+    pub(super) round: u32,
+    /// Whether an earlier process began it.
+    pub(super) resumed: bool,
+}
+
 impl Attempt<'_> {
     /// Makes the worktree and writes what the agent is given, or finds it.
     pub(super) async fn prepare(&self) -> Result<Prepared, Break> {
@@ -55,7 +64,7 @@ impl Attempt<'_> {
         let reach = self.sandbox_request(Path::new(""));
         sandbox::receipt(&reach)
             .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
-        let receipt: Option<Receipt> = files::read_json(&self.dir.join("receipt.json"))
+        let receipt: Option<Receipt> = files::read_json(&self.records.join("receipt.json"))
             .map_err(|error| self.cannot_write(&error))?;
         let known = self
             .project
@@ -80,7 +89,7 @@ impl Attempt<'_> {
                 .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?,
             framework: agent.kind().word().to_owned(),
         };
-        files::write_json(&self.dir.join("receipt.json"), &receipt)
+        files::write_json(&self.records.join("receipt.json"), &receipt)
             .map_err(|error| self.cannot_write(&error))?;
         Ok(Prepared { checkout, spec, agent })
     }
@@ -235,16 +244,16 @@ impl Attempt<'_> {
         Ok(notes)
     }
 
-    /// Starts the agent, or finds it. Says in which round of its gate it is, from 1: that of its
-    /// turn.
+    /// Starts the agent, or finds it.
     pub(super) async fn launch(
         &self,
         prepared: &Prepared,
         told: &mut mpsc::UnboundedReceiver<ToAttempt>,
         record: &mut Record,
-    ) -> Result<(Box<dyn AgentRun>, u32), Break> {
+    ) -> Result<Launched, Break> {
+        let resumed = self.was_launched(0);
         // Looked for in this order: an agent that lives must still get the message.
-        if !self.was_launched(0) && matches!(told.try_recv(), Ok(ToAttempt::Stop)) {
+        if !resumed && matches!(told.try_recv(), Ok(ToAttempt::Stop)) {
             return Err(AttemptOutcome::Stopped { kept: None }.into());
         }
         let mut spec = prepared.spec.clone();
@@ -256,7 +265,7 @@ impl Attempt<'_> {
             match adopted.map_err(|error| agent_trouble(&error))? {
                 Adopted::Running(run) | Adopted::Finished(run) | Adopted::Lost(run) if last => {
                     self.step(Step::Working);
-                    return Ok((run, spec.turn + 1));
+                    return Ok(Launched { agent: run, round: spec.turn + 1, resumed });
                 }
                 Adopted::Running(run) | Adopted::Finished(run) | Adopted::Lost(run) => {
                     self.hear_again(run, record).await;
@@ -271,7 +280,7 @@ impl Attempt<'_> {
         let started = prepared.agent.start(spec).await.map_err(|error| agent_trouble(&error))?;
         self.step(Step::Kickoff);
         self.step(Step::Working);
-        Ok((started, 1))
+        Ok(Launched { agent: started, round: 1, resumed })
     }
 
     async fn hear_again(&self, mut run: Box<dyn AgentRun>, record: &mut Record) {

@@ -30,6 +30,7 @@ pub(crate) struct Outputs {
 #[derive(Debug)]
 pub(crate) struct Record {
     dir: PathBuf,
+    records: PathBuf,
     transcript: File,
     attempt: u32,
     pub(crate) summary: Option<String>,
@@ -51,8 +52,8 @@ pub(crate) struct Record {
 
 /// The last question that an earlier process passed on. Not to know it is no harm worth a failure:
 /// a person may be asked twice.
-fn asked_before(dir: &Path) -> (u32, u32) {
-    let asked = files::read_json(&dir.join("asked.json")).unwrap_or_else(|error| {
+fn asked_before(records: &Path) -> (u32, u32) {
+    let asked = files::read_json(&records.join("asked.json")).unwrap_or_else(|error| {
         tracing::warn!(%error, "a question may be asked twice");
         None
     });
@@ -60,14 +61,16 @@ fn asked_before(dir: &Path) -> (u32, u32) {
 }
 
 impl Record {
-    pub(crate) fn open(dir: &Path, attempt: u32) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, records: &Path, attempt: u32) -> io::Result<Self> {
         files::private_dir(dir)?;
+        files::private_dir(records)?;
         Ok(Self {
             // What the agent said is heard again from the beginning.
             transcript: files::begin(&dir.join("transcript.jsonl"))?,
             turn: 0,
-            asked: asked_before(dir),
+            asked: asked_before(records),
             dir: dir.to_owned(),
+            records: records.to_owned(),
             attempt,
             summary: None,
             concerns: Vec::new(),
@@ -102,7 +105,7 @@ impl Record {
         let new = this > self.asked;
         if new {
             self.asked = this;
-            if let Err(error) = files::write_json(&self.dir.join("asked.json"), &this) {
+            if let Err(error) = files::write_json(&self.records.join("asked.json"), &this) {
                 tracing::warn!(%error, "a question may be asked twice after a restart");
             }
         }

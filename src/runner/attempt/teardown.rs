@@ -153,14 +153,14 @@ impl Attempt<'_> {
             concerns: end.concerns.clone(),
             usage: end.usage,
         };
-        if let Err(error) = files::write_json(&self.dir.join("result.json"), &ended) {
+        if let Err(error) = files::write_json(&self.records.join("result.json"), &ended) {
             record.doubt(ConcernKind::Ops, format!("`result.json` was not written: {error}"));
         }
     }
 
     /// How the attempt ended, if an earlier process wrote it down.
     pub(super) fn finished_before(&self) -> Option<AttemptEnd> {
-        let ended: Ended = files::read_json(&self.dir.join("result.json")).ok()??;
+        let ended: Ended = files::read_json(&self.records.join("result.json")).ok()??;
         let outcome = match ended.outcome {
             EndedAs::Proposed(proposal) => AttemptOutcome::Proposed(proposal),
             EndedAs::NoChanges => AttemptOutcome::NoChanges,
