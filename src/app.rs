@@ -99,6 +99,15 @@ impl App {
         let repo = UserRepo::open(&self.git, &path).await?;
         let place = repo.top().unwrap_or(repo.dir());
         let place = place.canonicalize().with_context(|| format!("{}", place.display()))?;
+        let root = self.layout.root().canonicalize()?;
+        if root.starts_with(&place) {
+            let message = format!(
+                "the data directory {} lies in the repository {}",
+                root.display(),
+                place.display()
+            );
+            anyhow::bail!(Failure::config(message).hint("name another one: `--data-dir DIR`"));
+        }
         let known = self.store.projects().await?;
         let configured = self.config.projects.iter().find(|p| same(&p.link, &place));
         let by_place = known.iter().find(|p| Path::new(&p.repo) == place);
@@ -212,9 +221,14 @@ fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {
             config::MergeMethod::Rebase => Method::Rebase,
         },
         identity: Identity::new(&config.git.author_name, &config.git.author_email)?,
-        floor: DiskFloor { bytes: config.disk_free_min_mib << 20, percent: DISK_FREE_PERCENT },
+        floor: disk_floor(config),
         helper: std::env::current_exe().context("this program does not find itself")?,
     })
+}
+
+/// What must stay free where the worktrees are.
+pub fn disk_floor(config: &Config) -> DiskFloor {
+    DiskFloor { bytes: config.disk_free_min_mib << 20, percent: DISK_FREE_PERCENT }
 }
 
 fn private_dir(path: &Path) -> anyhow::Result<()> {

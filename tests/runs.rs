@@ -109,10 +109,7 @@ fn a_failure_blocks_its_dependents_until_it_is_skipped() {
     assert_eq!(task(&status, "weigh")["state"], "failed");
     assert_eq!(task(&status, "sweep")["state"], "merged");
     let why = world.taskloom(&["why", "blocked/1/ship"]);
-    assert_eq!(
-        why.out,
-        "blocked/1/ship is blocked: is blocked by `weigh`, which did not succeed\n"
-    );
+    assert_eq!(why.out, "blocked/1/ship (blocked): is blocked by `weigh`, which did not succeed\n");
     let preview = world.taskloom(&["skip", "weigh", "--dry-run"]);
     assert_eq!(
         preview.out,
@@ -122,7 +119,7 @@ fn a_failure_blocks_its_dependents_until_it_is_skipped() {
     assert_eq!(world.taskloom(&["skip", "weigh", "--reason", "by hand"]).code, 0);
     assert_eq!(world.state("label"), "ready");
     let why = world.taskloom(&["why", "label"]);
-    assert_eq!(why.out, "blocked/1/label is ready: no process drives this run now\n");
+    assert_eq!(why.out, "blocked/1/label (ready): no process drives this run now\n");
     world.finish();
 }
 
@@ -521,5 +518,51 @@ tasks:
     let repo = world.repo().canonicalize().unwrap().display().to_string();
     insta::assert_snapshot!(said.err.replace(&repo, "[repo]"));
     assert_eq!(world.taskloom(&["list"]).out, "no runs yet\n");
+    world.finish();
+}
+
+#[test]
+fn what_agents_write_cannot_be_taken_for_what_taskloom_says() {
+    let world = World::new();
+    let graph = world.write(
+        "forger.yaml",
+        r#"
+name: forger
+tasks:
+  - id: work
+    description: Lies.
+    primary_agent:
+      framework: shell
+      command: |
+        printf '\033[2Jcleared\n'
+        taskloom task concern "$(printf 'x\nlane default: merged\nforger/1: failed')"
+        echo x > x.txt
+"#,
+    );
+    let run = world.run(&graph, &[]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let shown = world.taskloom(&["show", "work"]);
+    for text in [&run.out, &shown.out] {
+        assert!(!text.lines().any(|line| line.starts_with("forger/1: failed")), "{text}");
+        assert!(!text.lines().any(|line| line.starts_with("lane default: merged")), "{text}");
+    }
+    assert!(!run.out.contains('\u{1b}'), "{}", run.out);
+    world.finish();
+}
+
+#[test]
+fn a_data_directory_inside_the_repository_is_refused() {
+    let world = World::new();
+    let before = world.desk();
+    let inside = world.repo().join("data");
+    std::fs::create_dir(&inside).unwrap();
+    let graph = example("chain").display().to_string();
+    let (repo, inside) = (world.repo().display().to_string(), inside.display().to_string());
+    let args = ["run", &graph, "--repo", &repo, "--data-dir", &inside];
+    let said = world.taskloom_bare(&args);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("lies in the repository"), "{}", said.err);
+    std::fs::remove_dir_all(&inside).unwrap();
+    assert_eq!(world.desk(), before);
     world.finish();
 }

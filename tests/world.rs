@@ -129,10 +129,16 @@ impl World {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the program under test")]
     fn program(&self, args: &[&str]) -> Command {
+        let mut command = self.bare(args);
+        command.arg("--data-dir").arg(self.data());
+        command
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the program under test")]
+    fn bare(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_taskloom"));
-        command.args(args).arg("--data-dir").arg(self.data()).env_clear();
+        command.args(args).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", self.dir.path()).env("USER", "ada").env("TZ", "UTC");
         command.current_dir(self.dir.path());
@@ -143,6 +149,11 @@ impl World {
     /// Runs the program to its end.
     pub(crate) fn taskloom(&self, args: &[&str]) -> Said {
         said(self.program(args).output().unwrap())
+    }
+
+    /// Runs the program to its end without naming a data directory.
+    pub(crate) fn taskloom_bare(&self, args: &[&str]) -> Said {
+        said(self.bare(args).output().unwrap())
     }
 
     /// Runs the program to its end in a directory.

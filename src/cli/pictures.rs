@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use serde_json::json;
@@ -24,8 +24,7 @@ const PNG_SCALE: f32 = 2.0;
 
 /// Reads a graph, or tells everything that is wrong with it.
 pub(crate) fn load(path: &Path) -> anyhow::Result<(Graph, String)> {
-    let bytes = fs::read(path)
-        .map_err(|why| Failure::user(format!("cannot read {}: {why}", path.display())))?;
+    let bytes = read(path)?;
     match graph::load(&bytes) {
         Ok(graph) => Ok((graph, String::from_utf8_lossy(&bytes).into_owned())),
         Err(problems) => {
@@ -35,6 +34,15 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<(Graph, String)> {
             Err(Failure::user(message).into())
         }
     }
+}
+
+/// A file, up to one byte more than a graph may have.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path)
+        .and_then(|file| file.take(graph::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|why| Failure::user(format!("cannot read {}: {why}", path.display())))?;
+    Ok(bytes)
 }
 
 pub(crate) fn check(common: &Common, args: &CheckArgs) -> Outcome {
@@ -47,8 +55,7 @@ pub(crate) fn check(common: &Common, args: &CheckArgs) -> Outcome {
 }
 
 fn check_json(path: &Path) -> Outcome {
-    let bytes = fs::read(path)
-        .map_err(|why| Failure::user(format!("cannot read {}: {why}", path.display())))?;
+    let bytes = read(path)?;
     match graph::load(&bytes) {
         Ok(graph) => {
             let name = |t: &TaskIx| graph.task(*t).id.to_string();

@@ -1,16 +1,18 @@
 //! `gc`, `doctor`, `config`: what keeps the house in order.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use console::Style;
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::cli::Outcome;
 use crate::cli::args::{Common, ConfigCommand, GcArgs};
-use crate::config::Config;
+use crate::config::{AgentProfile, Config};
 use crate::failure::Failure;
+use crate::graph::Framework;
+use crate::ids::ProfileName;
 use crate::render::words;
 use crate::runner::Waste;
 use crate::state::RunState;
@@ -96,6 +98,8 @@ pub(crate) async fn doctor(common: &Common) -> Outcome {
     };
     findings.push(git().await);
     findings.extend(data(&config).await);
+    findings.push(disk(&config));
+    findings.extend(agents(&config));
     findings.push(program("bwrap", "the sandbox `bwrap` needs it; this version does not offer it"));
     findings.push(program("tmux", "interactive agents need it; this version does not offer them"));
     let wrong = findings.iter().any(|f| f.verdict == Verdict::Wrong);
@@ -130,12 +134,18 @@ async fn data(config: &Config) -> Vec<Finding> {
     let dir = &config.data_dir;
     let mut findings = Vec::new();
     if !SqliteStore::path(dir).exists() {
-        let sentence = format!("{} is empty; the first run makes it", dir.display());
-        findings.push(Finding { what: "data directory", verdict: Verdict::Note, sentence });
+        let (verdict, sentence) = match tempfile::tempfile_in(there(dir)) {
+            Ok(_) => (Verdict::Note, format!("{}: the first run makes it", dir.display())),
+            Err(why) => (Verdict::Wrong, format!("{} cannot be made: {why}", dir.display())),
+        };
+        findings.push(Finding { what: "data directory", verdict, sentence });
         return findings;
     }
     let (verdict, sentence) = match SqliteStore::open(dir, Access::Read).await {
-        Ok(_) => (Verdict::Fine, format!("{} can be read", dir.display())),
+        Ok(_) => match tempfile::tempfile_in(dir) {
+            Ok(_) => (Verdict::Fine, format!("{} can be used", dir.display())),
+            Err(why) => (Verdict::Wrong, format!("{} cannot be written: {why}", dir.display())),
+        },
         Err(error) => (Verdict::Wrong, error.to_string()),
     };
     findings.push(Finding { what: "data directory", verdict, sentence });
@@ -145,6 +155,33 @@ async fn data(config: &Config) -> Vec<Finding> {
     };
     findings.push(Finding { what: "owner", verdict: Verdict::Note, sentence });
     findings
+}
+
+/// The directory, or the nearest one above it that is there.
+fn there(dir: &Path) -> &Path {
+    dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"))
+}
+
+fn disk(config: &Config) -> Finding {
+    let (verdict, sentence) = match app::disk_floor(config).check(there(&config.data_dir)) {
+        Ok(free) => (Verdict::Fine, format!("{} free", words::bytes(free))),
+        Err(error) => (Verdict::Wrong, error.to_string()),
+    };
+    Finding { what: "disk", verdict, sentence }
+}
+
+fn agents(config: &Config) -> Vec<Finding> {
+    let told = |(name, profile): (&ProfileName, &AgentProfile)| {
+        let command = profile.command.as_deref().unwrap_or("no command");
+        let (verdict, sentence) = if profile.framework == Framework::Shell {
+            (Verdict::Fine, format!("`{name}` runs {command}"))
+        } else {
+            let word = profile.framework.word();
+            (Verdict::Wrong, format!("`{name}`: this version cannot speak to `{word}`"))
+        };
+        Finding { what: "agent", verdict, sentence }
+    };
+    config.agents.iter().map(told).collect()
 }
 
 fn program(name: &'static str, what_for: &str) -> Finding {

@@ -181,7 +181,7 @@ pub enum Error {
         limit: usize,
     },
     /// The file system is nearly full.
-    #[error("`{}` has {free_bytes} bytes free, {floor_bytes} are the floor; free some space", path.display())]
+    #[error("`{}` has {} MiB free, and nothing is prepared below {} MiB (`disk_free_min_mib` and 5 % of the disk)", path.display(), free_bytes >> 20, floor_bytes >> 20)]
     DiskLow {
         /// A directory on it.
         path: PathBuf,

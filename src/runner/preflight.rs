@@ -110,6 +110,14 @@ impl Shop {
                 return;
             }
         };
+        let root = BranchName::new("taskloom").expect("BUG: a branch of ours");
+        if let Ok(Some(_)) = user.branch(&root).await {
+            findings.push(format!(
+                "the repository {} has a branch `taskloom`, beside which git allows no branches \
+                 `taskloom/…`; rename it",
+                project.repo
+            ));
+        }
         let mut wanted = BTreeSet::new();
         for lane in graph.lane_ixs() {
             for end in [LaneEnd::base(graph, lane, project), LaneEnd::target(graph, lane, project)]

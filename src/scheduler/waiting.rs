@@ -150,15 +150,15 @@ impl fmt::Display for WaitingOn {
         match self {
             Self::Dependencies { tasks } => dependencies(f, tasks),
             Self::UpstreamLane { lane, state, because } => {
-                write!(f, "waits for lane `{lane}` to be merged (it is {state}")?;
+                write!(f, "waits for lane `{lane}` to be merged ({state}")?;
                 because.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))?;
                 f.write_str(")")
             }
             Self::AncestorLane { lane, state } => {
-                write!(f, "waits for the parent lane `{lane}` to begin (it is {state})")
+                write!(f, "waits for the parent lane `{lane}` to begin ({state})")
             }
             Self::OwnLane { lane, state } => {
-                write!(f, "its lane `{lane}` takes no tasks now (it is {state})")
+                write!(f, "its lane `{lane}` takes no tasks now ({state})")
             }
             Self::LaneFull { lane, running } => {
                 write!(f, "its lane `{lane}` already runs {running} at once, which is its limit")

@@ -250,11 +250,16 @@ fn more_about(text: &mut String, record: &TaskRecord) {
         }
     }
     if let Some(summary) = &more.summary {
-        let _ = writeln!(text, "summary: {}", words::visible(summary));
+        let _ = writeln!(text, "summary: {}", indented(summary));
     }
     for concern in &more.concerns {
-        let _ = writeln!(text, "concern: {}", words::visible(&concern.text));
+        let _ = writeln!(text, "concern: {}", indented(&concern.text));
     }
+}
+
+/// What an agent wrote, so that no line of it can be taken for one of ours.
+fn indented(text: &str) -> String {
+    words::visible(text.trim_end()).replace('\n', "\n    ")
 }
 
 pub(crate) async fn why(common: &Common, text: &str) -> Outcome {
@@ -271,7 +276,7 @@ pub(crate) async fn why(common: &Common, text: &str) -> Outcome {
         "needs_person": waiting.is_some_and(|w| w.needs_person()),
     });
     print(common, &json, || match waiting {
-        Some(waiting) => format!("{}/{id} is {}: {waiting}\n", view.info.name, record.state.word()),
-        None => format!("{}/{id} is {}\n", view.info.name, record.state),
+        Some(waiting) => format!("{}/{id} ({}): {waiting}\n", view.info.name, record.state.word()),
+        None => format!("{}/{id}: {}\n", view.info.name, record.state),
     })
 }

@@ -378,13 +378,13 @@ impl Notifier for Console {
         }
         if notice.kind.needs_person() {
             let style = Style::new().yellow().bold();
-            self.line(&format!("{}", style.apply_to(format!("▲ {}", notice.title))));
-            for line in &notice.lines {
-                self.line(&format!("  {}", words::visible(line)));
-            }
-            for ask in &notice.asks {
-                self.line(&format!("  → {}", self.command(notice, ask)));
-            }
+            let title = words::one_line(&notice.title);
+            let mut told = vec![style.apply_to(format!("▲ {title}")).to_string()];
+            let lines = notice.lines.iter().flat_map(|line| line.lines());
+            told.extend(lines.map(|line| format!("  {}", words::visible(line))));
+            told.extend(notice.asks.iter().map(|ask| format!("  → {}", self.command(notice, ask))));
+            // In one piece, so that no other line comes between.
+            self.line(&told.join("\n"));
         }
         Ok(Delivery::Delivered)
     }
@@ -414,7 +414,11 @@ impl TaskThread for Thread {
             self.console.output(&self.task, &format!("… {missed} not shown, see the log"));
         }
         match &chunk.output {
-            Output::Line(line) => self.console.output(&self.task, &format!("▸ {line}")),
+            Output::Line(text) => {
+                for line in text.lines() {
+                    self.console.output(&self.task, &format!("▸ {line}"));
+                }
+            }
             Output::Text(text) => {
                 let whole = {
                     let mut state = self.console.state();

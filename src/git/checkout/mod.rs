@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::git::{BranchName, Identity, RefName};
+use crate::git::{BranchName, Error, Identity, RefName};
 use crate::ids::{CommitId, LaneId, RunName, TaskId};
 
 pub(in crate::git) use lay::copy_with_time;
@@ -44,6 +44,19 @@ pub struct DiskFloor {
     pub bytes: u64,
     /// In hundredths of the file system.
     pub percent: u64,
+}
+
+impl DiskFloor {
+    /// The bytes that are free on the file system of `path`; an error if they are too few.
+    pub fn check(self, path: &Path) -> Result<u64, Error> {
+        let disk = rustix::fs::statvfs(path).map_err(|e| Error::io("look at", path)(e.into()))?;
+        let floor_bytes = self.bytes.max(disk.f_frsize * disk.f_blocks / 100 * self.percent);
+        let free_bytes = disk.f_frsize * disk.f_bavail;
+        if free_bytes < floor_bytes {
+            return Err(Error::DiskLow { path: path.to_owned(), free_bytes, floor_bytes });
+        }
+        Ok(free_bytes)
+    }
 }
 
 impl Default for DiskFloor {

@@ -254,15 +254,7 @@ impl Inner {
     }
 
     fn refuse_if_low(&self) -> Result<(), Error> {
-        let path = &self.options.worktrees;
-        let disk = rustix::fs::statvfs(path).map_err(|e| Error::io("look at", path)(e.into()))?;
-        let floor = self.options.floor;
-        let floor_bytes = floor.bytes.max(disk.f_frsize * disk.f_blocks / 100 * floor.percent);
-        let free_bytes = disk.f_frsize * disk.f_bavail;
-        if free_bytes < floor_bytes {
-            return Err(Error::DiskLow { path: path.clone(), free_bytes, floor_bytes });
-        }
-        Ok(())
+        self.options.floor.check(&self.options.worktrees).map(drop)
     }
 
     /// Reserves a place and a number: that of a parked tree, best one of the same commit.

@@ -10,8 +10,7 @@ use crate::graph::problem::{Place, Problem, shown};
 pub(super) fn text(source: &[u8]) -> Result<&str, Problem> {
     let start = Place { line: 1, column: 1 };
     if source.len() > FILE_BYTES_MAX {
-        let size = source.len();
-        let message = format!("the file has {size} bytes; at most {FILE_BYTES_MAX} are allowed");
+        let message = format!("the file has more than {FILE_BYTES_MAX} bytes");
         return Err(Problem::new(start, String::new(), message)
             .hint("split it into several graphs".to_owned()));
     }
