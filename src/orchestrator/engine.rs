@@ -366,7 +366,7 @@ impl Engine {
                     note: more.note,
                     fresh: more.fresh,
                     kept: more.kept,
-                    question: more.question.map(|question| question.seq),
+                    answered: more.answered,
                     answer: more.answer,
                 }))
             }

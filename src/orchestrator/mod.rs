@@ -9,9 +9,9 @@
 mod command;
 mod engine;
 mod handle;
-mod step;
+pub(crate) mod step;
 mod view;
-mod world;
+pub(crate) mod world;
 
 pub use command::{Answer, Command, Receipt, Submission, Submitted, Target, Verb};
 pub use engine::{Doors, Options, Scope, look, spawn};

@@ -12,7 +12,7 @@ use crate::runner::{RunInfo, ToAttempt};
 use crate::scheduler::{Key, ReadyIndex};
 use crate::state::{
     Effect, EffectKey, Entry, LaneRecord, LaneState, Outcome, Part, RunRecord, RunState, Step,
-    Subject, TaskRecord, TaskState, What,
+    Subject, TaskRecord, TaskState, Verb, What,
 };
 use crate::store::{Batch, StoredRun};
 use crate::time::Timestamp;
@@ -47,6 +47,8 @@ pub(crate) struct Desk {
     pub(crate) hungry: BTreeSet<RunId>,
     /// What the turn has to keep.
     pub(crate) batch: Batch,
+    /// What is owed since this turn.
+    pub(crate) owed_anew: BTreeSet<EffectKey>,
     /// What the turn has to hand out.
     pub(crate) dispatch: Vec<EffectKey>,
     /// What the turn has to tell attempts under way.
@@ -139,6 +141,7 @@ impl World {
             touched: BTreeSet::new(),
             hungry: BTreeSet::new(),
             batch: Batch::default(),
+            owed_anew: BTreeSet::new(),
             dispatch: Vec::new(),
             messages: Vec::new(),
         };
@@ -156,6 +159,7 @@ impl World {
         }
         run.effects = stored.effects.into_iter().map(|e| (e.key(), e)).collect();
         run.derive(&mut self.desk);
+        run.end_again(&mut self.desk);
         self.desk.touched.insert(run.info.id);
         self.runs.insert(run.info.id, run);
     }
@@ -219,6 +223,18 @@ impl Run {
             self.enter_places(desk, task, state);
         }
         self.want_lanes();
+    }
+
+    /// Attempts that were to be ended, and whose process may have died before it told them.
+    fn end_again(&mut self, desk: &mut Desk) {
+        let ending = |key: &&EffectKey| match key.part {
+            Part::Task(task) => {
+                key.verb == Verb::Attempt && self.tasks[task.at()].ending().is_some()
+            }
+            Part::Lane(_) => false,
+        };
+        let keys = self.effects.keys().filter(ending);
+        desk.messages.extend(keys.map(|key| (*key, ToAttempt::Stop)));
     }
 
     /// Lanes without an integration branch that have something to do.

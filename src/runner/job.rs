@@ -99,8 +99,8 @@ pub struct AttemptContext {
     pub fresh: bool,
     /// The work so far.
     pub kept: Option<CommitId>,
-    /// The question that still waits for its answer.
-    pub question: Option<u64>,
+    /// The last question that was answered, by turn and number; later ones are open.
+    pub answered: Option<(u32, u64)>,
     /// The answer to it that the agent does not have yet.
     pub answer: Option<Answer>,
 }

@@ -3,11 +3,13 @@
 //! else. Shipped, not only for tests.
 
 pub mod agent;
+mod chaos;
 mod clock;
 mod repo;
 mod script;
 mod stage;
 
+pub use chaos::{Explored, explore};
 pub use clock::ManualClock;
 pub use repo::scratch;
 pub use script::Script;

@@ -171,7 +171,12 @@ impl Inner {
             }
             Act::Ask(text) => {
                 self.alive.insert(key, reporter.clone());
-                reports.push(Report::Asked(Question { seq: 1, text, choices: Vec::new() }));
+                reports.push(Report::Asked(Question {
+                    turn: 0,
+                    seq: 1,
+                    text,
+                    choices: Vec::new(),
+                }));
                 return reports;
             }
         };

@@ -184,6 +184,9 @@ pub struct TaskMore {
     /// What the agent asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<Question>,
+    /// The last question of the attempt that was answered: its turn and number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<(u32, u64)>,
     /// What a person answered, until the agent has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
@@ -223,12 +226,22 @@ pub enum Ending {
 /// What an agent asks a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// Names the question inside its attempt.
+    /// In which turn of the agent it is asked, from 0.
+    #[serde(default)]
+    pub turn: u32,
+    /// Names the question inside its turn, from 1.
     pub seq: u64,
     /// The question.
     pub text: String,
     /// Answers to choose from; empty: any text.
     pub choices: Vec<String>,
+}
+
+impl Question {
+    /// Its place among the questions of its attempt.
+    pub fn place(&self) -> (u32, u64) {
+        (self.turn, self.seq)
+    }
 }
 
 /// A person's answer to an agent.

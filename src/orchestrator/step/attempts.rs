@@ -64,7 +64,10 @@ impl Run {
     }
 
     fn asked(&mut self, desk: &mut Desk, task: TaskIx, question: Question) {
-        if !matches!(self.tasks[task.at()].state, TaskState::Running { .. }) {
+        // Whoever follows an agent again hears its questions again.
+        let answered = self.tasks[task.at()].more.as_ref().and_then(|more| more.answered);
+        let old = answered.is_some_and(|last| question.place() <= last);
+        if old || !matches!(self.tasks[task.at()].state, TaskState::Running { .. }) {
             return;
         }
         let text = question.text.clone();
@@ -76,7 +79,7 @@ impl Run {
     fn answered(&mut self, desk: &mut Desk, task: TaskIx) {
         if matches!(self.tasks[task.at()].state, TaskState::WaitingInput { .. }) {
             let more = self.tasks[task.at()].more_mut();
-            more.question = None;
+            more.answered = more.question.take().map(|question| question.place());
             more.answer = None;
             self.task_event(desk, task, TaskEvent::Answered, None);
         }
@@ -90,6 +93,7 @@ impl Run {
         more.ending = None;
         more.fresh = false;
         more.question = None;
+        more.answered = None;
         more.answer = None;
         more.summary = end.summary.map(String::from).or_else(|| more.summary.take());
         more.usage.tokens += end.usage.tokens;

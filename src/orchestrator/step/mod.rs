@@ -49,6 +49,7 @@ impl World {
                 run.collect(&mut self.desk.batch);
             }
         }
+        self.desk.owed_anew.clear();
         Turn {
             batch: std::mem::take(&mut self.desk.batch),
             dispatch: std::mem::take(&mut self.desk.dispatch),

@@ -129,8 +129,10 @@ impl Run {
         if !self.is_open() || self.record.paused && !self.record.cancelled {
             return;
         }
-        let can_start = self.may_start()
-            && (self.ready.next().is_some() || (!self.wanted.is_empty() && !self.fails_fast()));
+        // Lanes that are still wanted after the plan wait for a parent; whether that comes is
+        // another's doing.
+        let wanted = desk.draining && !self.wanted.is_empty() && !self.fails_fast();
+        let can_start = self.may_start() && (self.ready.next().is_some() || wanted);
         if !self.effects.is_empty() || self.timers > 0 || can_start {
             return;
         }

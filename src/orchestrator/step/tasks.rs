@@ -205,6 +205,7 @@ impl Run {
     /// Records something to be done outside, later.
     pub(crate) fn remember(&mut self, desk: &mut Desk, effect: Effect) {
         desk.touched.insert(self.info.id);
+        desk.owed_anew.insert(effect.key());
         desk.batch.effects.push(effect.clone());
         self.effects.insert(effect.key(), effect);
     }
@@ -213,6 +214,12 @@ impl Run {
     pub(crate) fn forget(&mut self, desk: &mut Desk, key: &EffectKey) -> Option<Effect> {
         let effect = self.effects.remove(key)?;
         desk.touched.insert(self.info.id);
+        // What began and ended in the same turn must not be kept: a store takes what is done
+        // first and what is owed after it, since most often something is owed again.
+        if desk.owed_anew.remove(key) {
+            desk.batch.effects.retain(|owed| owed.key() != *key);
+            desk.dispatch.retain(|handed| handed != key);
+        }
         desk.batch.effects_done.push(*key);
         Some(effect)
     }

@@ -1,5 +1,6 @@
 //! What an attempt leaves on disk about itself, and what it has heard from its agent.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::agents::signals::{FileAction, Signal, Signalled};
 use crate::runner::files;
-use crate::state::{AttemptEnd, AttemptOutcome, Concern, ConcernKind, Usage};
+use crate::state::{AttemptEnd, AttemptOutcome, Concern, ConcernKind, Question, Usage};
 
 /// A file that a task declares for others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +31,6 @@ pub(crate) struct Outputs {
 #[derive(Debug)]
 pub(crate) struct Record {
     dir: PathBuf,
-    records: PathBuf,
     transcript: File,
     attempt: u32,
     pub(crate) summary: Option<String>,
@@ -38,26 +38,13 @@ pub(crate) struct Record {
     pub(crate) outputs: Vec<Declared>,
     pub(crate) notes: Vec<(String, String)>,
     pub(crate) usage: Usage,
-    /// The last question that waits for its answer, and the last answer that was passed on.
-    pub(crate) asks: Option<u64>,
-    pub(crate) answered: u64,
+    /// Questions of the current turn that wait for their answers. The engine knows the first.
+    pub(crate) open: VecDeque<Question>,
     /// The last claim of the current turn.
     pub(crate) claim: Option<Signal>,
     no_changes: bool,
     /// Counts turns, from 0.
     turn: u32,
-    /// The last question that the engine was told of: its turn and number.
-    asked: (u32, u32),
-}
-
-/// The last question that an earlier process passed on. Not to know it is no harm worth a failure:
-/// a person may be asked twice.
-fn asked_before(records: &Path) -> (u32, u32) {
-    let asked = files::read_json(&records.join("asked.json")).unwrap_or_else(|error| {
-        tracing::warn!(%error, "a question may be asked twice");
-        None
-    });
-    asked.unwrap_or_default()
 }
 
 impl Record {
@@ -68,17 +55,14 @@ impl Record {
             // What the agent said is heard again from the beginning.
             transcript: files::begin(&dir.join("transcript.jsonl"))?,
             turn: 0,
-            asked: asked_before(records),
             dir: dir.to_owned(),
-            records: records.to_owned(),
             attempt,
             summary: None,
             concerns: Vec::new(),
             outputs: Vec::new(),
             notes: Vec::new(),
             usage: Usage::default(),
-            asks: None,
-            answered: 0,
+            open: VecDeque::new(),
             claim: None,
             no_changes: false,
         })
@@ -93,23 +77,13 @@ impl Record {
     pub(crate) fn begin_turn(&mut self, turn: u32) {
         self.claim = None;
         self.no_changes = false;
-        self.asks = None;
-        self.answered = 0;
+        self.open.clear();
         self.turn = turn;
     }
 
-    /// Whether a question of the current turn is new to the engine. An earlier process may have
-    /// passed it on.
-    pub(crate) fn asks_anew(&mut self, seq: u32) -> bool {
-        let this = (self.turn, seq);
-        let new = this > self.asked;
-        if new {
-            self.asked = this;
-            if let Err(error) = files::write_json(&self.records.join("asked.json"), &this) {
-                tracing::warn!(%error, "a question may be asked twice after a restart");
-            }
-        }
-        new
+    /// The place of a question of the current turn.
+    pub(crate) fn question(&self, seq: u64, text: &str, choices: &[String]) -> Question {
+        Question { turn: self.turn, seq, text: text.to_owned(), choices: choices.to_vec() }
     }
 
     /// Takes in what the agent says, questions excepted.

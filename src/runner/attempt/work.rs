@@ -13,7 +13,7 @@ use crate::runner::attempt::prepare::agent_trouble;
 use crate::runner::attempt::record::Record;
 use crate::runner::attempt::{Attempt, Break, command};
 use crate::runner::job::{Report, StepFailure, ToAttempt};
-use crate::state::{Answer, AttemptOutcome, FailureClass, ParkReason, Question};
+use crate::state::{Answer, AttemptOutcome, FailureClass, ParkReason};
 
 /// How many lines of output a failure repeats; the rest is in the log.
 const OUTPUT_LINES_TOLD: usize = 20;
@@ -33,24 +33,22 @@ impl Attempt<'_> {
         record: &mut Record,
         told: &mut mpsc::UnboundedReceiver<ToAttempt>,
     ) -> Result<(), Break> {
-        let mut asking = 0u32;
         let mut silent = false;
         loop {
             if let Some(answer) = self.answer_at_hand(record) {
-                self.pass_on(agent, answer, &mut asking).await;
+                self.pass_on(agent, answer, record).await;
             }
-            match self.wake(agent, told, asking > 0).await {
+            match self.wake(agent, told, !record.open.is_empty()).await {
                 Wake::Event(Some(AgentEvent::TurnEnd { turn, outcome })) => {
                     return self.judge(turn, outcome, record, silent);
                 }
-                Wake::Event(Some(event)) => self.take_in(event, record, &mut asking)?,
+                Wake::Event(Some(event)) => self.take_in(event, record)?,
                 Wake::Event(None) => {
                     let message = "the agent ended without saying how";
                     return Err(StepFailure::new(FailureClass::Lost, message).into());
                 }
                 Wake::Told(ToAttempt::Answer(answer)) => {
-                    record.answered = record.answered.max(answer.seq);
-                    self.pass_on(agent, answer, &mut asking).await;
+                    self.pass_on(agent, answer, record).await;
                 }
                 Wake::Told(ToAttempt::Stop) => {
                     agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
@@ -64,21 +62,24 @@ impl Attempt<'_> {
     }
 
     /// An answer that was given while nobody followed the agent, once its question is heard.
-    fn answer_at_hand(&self, record: &mut Record) -> Option<Answer> {
+    fn answer_at_hand(&self, record: &Record) -> Option<Answer> {
         let answer = self.context.answer.as_ref()?;
-        let due = record.asks == Some(answer.seq) && record.answered < answer.seq;
-        record.answered = if due { answer.seq } else { record.answered };
+        let due = record.open.front().is_some_and(|question| question.seq == answer.seq);
         due.then(|| answer.clone())
     }
 
-    async fn pass_on(&self, agent: &mut Box<dyn AgentRun>, answer: Answer, asking: &mut u32) {
+    /// Gives the agent its answer, and asks the next of its questions.
+    async fn pass_on(&self, agent: &mut Box<dyn AgentRun>, answer: Answer, record: &mut Record) {
         let Answer { seq, text } = answer;
+        record.open.retain(|question| question.seq != seq);
         let seq = u32::try_from(seq).unwrap_or(u32::MAX);
         if let Err(error) = agent.send(Command::Answer { seq, text }).await {
             self.reporter.report(Report::Remark(format!("the answer was not taken: {error}")));
         }
-        *asking = asking.saturating_sub(1);
         self.reporter.report(Report::Answered);
+        if let Some(next) = record.open.front() {
+            self.reporter.report(Report::Asked(next.clone()));
+        }
     }
 
     async fn wake(
@@ -97,12 +98,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn take_in(
-        &self,
-        event: AgentEvent,
-        record: &mut Record,
-        asking: &mut u32,
-    ) -> Result<(), Break> {
+    fn take_in(&self, event: AgentEvent, record: &mut Record) -> Result<(), Break> {
         match event {
             AgentEvent::Text(text) => {
                 record.transcribe(&json!({ "text": text }));
@@ -126,7 +122,7 @@ impl Attempt<'_> {
                 let parked = AttemptOutcome::Parked { until: resets_at, why };
                 return Err(parked.into());
             }
-            AgentEvent::Signal(said) => self.heard(&said, record, asking),
+            AgentEvent::Signal(said) => self.heard(&said, record),
             AgentEvent::Started { session, model, version } => record.transcribe(
                 &json!({ "started": { "session": session, "model": model, "version": version } }),
             ),
@@ -149,21 +145,18 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn heard(&self, said: &Signalled, record: &mut Record, asking: &mut u32) {
+    fn heard(&self, said: &Signalled, record: &mut Record) {
         record.transcribe(&json!({ "signal": said }));
         match &said.signal {
             Signal::Ask { question, choices } => {
-                let seq = u64::from(said.seq);
-                let open = self.context.question == Some(seq);
-                let new = record.asks_anew(said.seq);
-                if open || new {
-                    *asking += 1;
-                    record.asks = Some(seq);
-                }
-                if new {
+                let asked = record.question(u64::from(said.seq), question, choices);
+                // Whoever goes on with an agent hears everything again.
+                if self.context.answered.is_none_or(|last| last < asked.place()) {
                     self.say(Output::Line(format!("asks: {question}")));
-                    let (text, choices) = (question.clone(), choices.clone());
-                    self.reporter.report(Report::Asked(Question { seq, text, choices }));
+                    if record.open.is_empty() {
+                        self.reporter.report(Report::Asked(asked.clone()));
+                    }
+                    record.open.push_back(asked);
                 }
             }
             Signal::Progress { text } => self.say(Output::Line(text.clone())),
