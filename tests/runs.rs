@@ -373,6 +373,22 @@ fn a_killed_run_goes_on_with_the_same_agent() {
 }
 
 #[test]
+fn a_power_cut_costs_no_attempt() {
+    let world = World::new();
+    let graph = held(&world);
+    let run = world.start(&graph);
+    until("the agent works", || begun(&world).contains("begun by"));
+    world.kill_all();
+    ended(run);
+    world.write("go", "");
+    let again = world.run(&graph, &[]);
+    assert_eq!(again.code, 0, "{}\n{}", again.out, again.err);
+    assert!(again.out.contains("will be tried again: process lost"), "{}", again.out);
+    assert_eq!(world.git(&["show", "taskloom/held/1/w/default:attempt.txt"]).trim(), "1");
+    world.finish();
+}
+
+#[test]
 fn a_second_owner_is_refused_and_a_changed_graph_is_not_mixed_in() {
     let world = World::new();
     let graph = held(&world);

@@ -203,16 +203,31 @@ impl World {
 
     /// Processes of this world that still live: their environment names its directory.
     pub(crate) fn processes(&self) -> Vec<String> {
+        let command = |pid: String| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).replace('\0', " ")
+        };
+        self.pids().into_iter().map(command).collect()
+    }
+
+    fn pids(&self) -> Vec<String> {
         let needle = self.dir.path().to_string_lossy().into_owned();
-        let mut found = Vec::new();
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let ours = |entry: &fs::DirEntry| {
             let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
-            if String::from_utf8_lossy(&environ).contains(&needle) {
-                let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                found.push(String::from_utf8_lossy(&command).replace('\0', " "));
+            String::from_utf8_lossy(&environ).contains(&needle)
+        };
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        entries.filter(ours).map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Kills every process of this world, as a power cut would.
+    pub(crate) fn kill_all(&self) {
+        until("no process is left", || {
+            for pid in self.pids() {
+                let _ = kill(&pid, "KILL");
             }
-        }
-        found
+            self.pids().is_empty()
+        });
     }
 
     /// Asserts that a run left nothing behind but what it is meant to leave.
@@ -275,8 +290,14 @@ pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// Sends a signal to a child.
-#[expect(clippy::disallowed_methods, reason = "the operator's own kill")]
 pub(crate) fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
-    assert!(status.unwrap().success());
+    assert!(kill(&child.id().to_string(), name));
+}
+
+/// Whether the signal could be sent.
+#[expect(clippy::disallowed_methods, reason = "the operator's own kill")]
+fn kill(pid: &str, name: &str) -> bool {
+    let mut command = Command::new("kill");
+    command.args([&format!("-{name}"), pid]).stderr(Stdio::null());
+    command.status().unwrap().success()
 }

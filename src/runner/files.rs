@@ -50,11 +50,11 @@ pub(crate) fn begin(path: &Path) -> io::Result<File> {
     Ok(tempfile::NamedTempFile::new_in(dir)?.persist(path)?)
 }
 
-/// Removes the files of a directory whose names begin with `stem`.
-pub(crate) fn remove_all(dir: &Path, stem: &str) -> io::Result<()> {
+/// Removes the files of a directory whose names `fit`.
+pub(crate) fn remove_all(dir: &Path, fit: impl Fn(&str) -> bool) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(stem) {
+        if fit(&entry.file_name().to_string_lossy()) {
             fs::remove_file(entry.path())?;
         }
     }

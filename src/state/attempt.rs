@@ -145,9 +145,8 @@ impl FailureClass {
             | Self::NothingDone
             | Self::TimedOut
             | Self::InvalidSignal
-            | Self::Conflict
-            | Self::Lost => Disposition::Again,
-            Self::Transient => Disposition::Later,
+            | Self::Conflict => Disposition::Again,
+            Self::Transient | Self::Lost => Disposition::Later,
             Self::CannotStart | Self::Protected | Self::PrClosed => Disposition::AskHuman,
             Self::Internal => Disposition::Fatal,
         }

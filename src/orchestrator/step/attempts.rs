@@ -297,8 +297,12 @@ impl Run {
         if waits {
             record.transients += 1;
             let repeats = record.transients;
-            let at = desk.now + self.backoff(desk, repeats);
-            self.tasks[task.at()].not_before = Some(at);
+            // A process that a reboot or a kill took with it is begun again at once; if that goes
+            // on, something is wrong.
+            if class != FailureClass::Lost || repeats > 1 {
+                let at = desk.now + self.backoff(desk, repeats);
+                self.tasks[task.at()].not_before = Some(at);
+            }
         } else {
             record.transients = 0;
             record.spent += 1;

@@ -68,7 +68,8 @@ impl Attempt<'_> {
         // Only an earlier process can have begun it; whatever else lies there is no evidence.
         if !resumed {
             let stem = format!("gate-{round}.");
-            files::remove_all(&self.records, &stem).map_err(|error| self.cannot_write(&error))?;
+            files::remove_all(&self.records, |name| name.starts_with(&stem))
+                .map_err(|error| self.cannot_write(&error))?;
         }
         self.say(Output::Line(format!("gate: {gate}")));
         let place = Place::gate(&self.run.name, &self.spec().id);

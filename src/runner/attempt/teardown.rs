@@ -121,6 +121,12 @@ impl Attempt<'_> {
 
     /// Gives the worktree back as the graph says.
     pub(super) async fn tear_down(&self, outcome: &AttemptOutcome, record: &mut Record) {
+        // A supervisor that was killed could not take its sockets with it.
+        for dir in [&self.dir, &self.records] {
+            if let Err(error) = files::remove_all(dir, |name| name.ends_with(".sock")) {
+                tracing::warn!(%error, dir = %dir.display(), "sockets are left behind");
+            }
+        }
         let well = matches!(outcome, AttemptOutcome::Proposed(_) | AttemptOutcome::NoChanges);
         let keep = match self.run.teardown {
             Teardown::Always => false,
