@@ -372,6 +372,48 @@ fn a_killed_run_goes_on_with_the_same_agent() {
     world.finish();
 }
 
+/// Kills the run, and where `all` is set every process of it, when it has printed so many lines.
+/// Whether it is to go on.
+fn killed_at(world: &World, graph: &Path, line: usize, all: bool) -> bool {
+    let mut run = world.start(graph);
+    let mut said = BufReader::new(run.stdout.take().unwrap()).lines();
+    let came = said.nth(line).is_some();
+    if all {
+        world.kill_all();
+    } else if came {
+        signal(&run, "KILL");
+    }
+    said.for_each(drop);
+    ended(run);
+    world.json(&["status"])["state"] != "succeeded"
+}
+
+#[test]
+fn kills_at_any_moment_lose_nothing_and_repeat_nothing() {
+    let step = std::env::var("TASKLOOM_KILLS").map_or(9, |step| step.parse().unwrap());
+    let (mut tree, mut line) = (None, 0);
+    loop {
+        let world = World::new();
+        let cut = killed_at(&world, &example("diamond"), line, line % 2 == 0);
+        if cut && killed_at(&world, &example("diamond"), line / 3, line % 3 == 0) {
+            let end = world.run(&example("diamond"), &[]);
+            assert_eq!(end.code, 0, "killed at {line}: {}\n{}", end.out, end.err);
+        }
+        let merges = world.git(&["log", "--merges", "--first-parent", "--format=%s", "main"]);
+        assert_eq!(merges.lines().count(), 4, "killed at {line}: {merges}");
+        let now = world.git(&["rev-parse", "main^{tree}"]);
+        assert_eq!(tree.get_or_insert_with(|| now.clone()), &now, "killed at {line}");
+        world.git(&["fsck", "--strict", "--no-dangling"]);
+        // A process that was killed leaves its socket; the next one takes it away.
+        world.taskloom(&["cancel", "diamond", "--dry-run"]);
+        world.finish();
+        if !cut {
+            return;
+        }
+        line += step;
+    }
+}
+
 #[test]
 fn a_power_cut_costs_no_attempt() {
     let world = World::new();

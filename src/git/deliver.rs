@@ -114,6 +114,8 @@ impl UserRepo {
             .answer()
             .await?;
         match answer.code {
+            // What took a while may have changed meanwhile what is checked out.
+            0 if self.is_there(branch, Some(from), to).await? => Ok(()),
             0 => self.swap(branch, Some(from), to).await,
             1 => Err(Error::Refused(Refusal::NotForward {
                 branch: branch.clone(),

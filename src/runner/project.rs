@@ -73,7 +73,8 @@ impl Projects {
 /// What an error of git means for the step that met it.
 pub(crate) fn trouble(error: &git::Error) -> StepFailure {
     use git::Error as E;
-    let passes = matches!(error, E::Timeout { .. } | E::DiskLow { .. } | E::Io { .. });
+    let passes =
+        matches!(error, E::Timeout { .. } | E::DiskLow { .. } | E::Io { .. } | E::Failed { .. });
     let set_up =
         matches!(error, E::Missing | E::TooOld { .. } | E::NoRepository { .. } | E::BadPath { .. });
     let class = match (passes, set_up) {

@@ -247,7 +247,10 @@ impl Question {
 /// A person's answer to an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Which question.
+    /// In which turn of the agent the question was asked, from 0.
+    #[serde(default)]
+    pub turn: u32,
+    /// Which question of the turn.
     pub seq: u64,
     /// The answer.
     pub text: String,

@@ -109,8 +109,14 @@ impl Run {
         }
         self.keep_attempt(desk, task, attempt, &end.outcome);
         match (end.outcome, ending) {
-            (AttemptOutcome::Proposed(proposal), _) => self.proposed(desk, task, proposal),
-            (AttemptOutcome::NoChanges, _) => self.completed(desk, task),
+            // It came to its end before it was told; a person wanted it not to go on all the same.
+            (AttemptOutcome::Proposed(proposal), Some(why)) => {
+                self.keep(task, Some(proposal.commit));
+                self.ended_as_asked(desk, task, why);
+            }
+            (AttemptOutcome::NoChanges, Some(why)) => self.ended_as_asked(desk, task, why),
+            (AttemptOutcome::Proposed(proposal), None) => self.proposed(desk, task, proposal),
+            (AttemptOutcome::NoChanges, None) => self.completed(desk, task),
             (AttemptOutcome::Failed { kept, .. } | AttemptOutcome::Stopped { kept }, Some(why)) => {
                 self.keep(task, kept);
                 self.ended_as_asked(desk, task, why);

@@ -7,6 +7,7 @@ use crate::ids::{LaneId, TaskId};
 use crate::orchestrator::command::{self, Command, Receipt, Target, Verb};
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::ToAttempt;
+use crate::state;
 use crate::state::{
     Answer, BlockedOn, ByHand, Effect, EffectKey, Ending, LaneEvent, LaneFailure, LaneState,
     Outcome, Part, RunEvent, Subject, TaskEvent, TaskState, What,
@@ -331,6 +332,7 @@ impl Run {
             self.record.cancelled = true;
             self.changed.run = true;
             desk.touched.insert(self.info.id);
+            self.forget_lanes(desk);
             for task in doomed.into_iter().rev() {
                 if self.tasks[task.at()].state.next(TaskEvent::Cancelled).is_ok() {
                     self.end_attempt(desk, task, Ending::Cancel);
@@ -339,6 +341,16 @@ impl Run {
         }
         let sentence = format!("run `{}` is cancelled; what is merged stays", self.info.name);
         Ok(done(sentence, names))
+    }
+
+    /// Nothing more is made of lanes; a merge under way comes to its end.
+    fn forget_lanes(&mut self, desk: &mut Desk) {
+        let own =
+            |key: &&EffectKey| matches!(key.part, Part::Lane(_)) && key.verb != state::Verb::Merge;
+        let keys: Vec<EffectKey> = self.effects.keys().filter(own).copied().collect();
+        for key in keys {
+            self.forget(desk, &key);
+        }
     }
 
     fn pause(&mut self, desk: &mut Desk, plan: &Plan<'_>, pause: bool) -> command::Answer {
@@ -383,7 +395,7 @@ impl Run {
         }
         if !plan.dry_run {
             let key = self.attempt_key(task).expect("BUG: who asks has an attempt");
-            let answer = Answer { seq: question.seq, text: text.to_owned() };
+            let answer = Answer { turn: question.turn, seq: question.seq, text: text.to_owned() };
             self.tasks[task.at()].more_mut().answer = Some(answer.clone());
             self.changed.task(task);
             desk.messages.push((key, ToAttempt::Answer(answer)));

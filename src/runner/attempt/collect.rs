@@ -8,6 +8,7 @@ use crate::runner::job::{Report, StepFailure};
 use crate::runner::lanes::pulls::branch;
 use crate::runner::project::{told, trouble};
 use crate::state::FailureClass;
+use crate::time::Timestamp;
 
 /// Paths that decide what runs on other people's machines, or what later agents are told. A person
 /// lets a change to them through.
@@ -34,8 +35,8 @@ pub(super) struct Collected {
 
 impl Attempt<'_> {
     /// Imports what HEAD of the worktree names and commits what was not committed.
-    pub(super) async fn collect(&self, checkout: &Checkout) -> Result<Collected, Break> {
-        let commit = self.import(checkout).await?;
+    pub(super) async fn collect(&self, checkout: &Checkout, turn: u32) -> Result<Collected, Break> {
+        let commit = self.import(checkout, self.ended_at(turn)).await?;
         let bare = &self.project.bare;
         let base = &checkout.base;
         let commits = bare.ahead(base, &commit).await.map_err(|error| trouble(&error))?;
@@ -51,8 +52,22 @@ impl Attempt<'_> {
         })
     }
 
+    /// When a turn of the agent ended.
+    fn ended_at(&self, turn: u32) -> Timestamp {
+        let exit = self.dir.join(format!("agent-{turn}.exit.json"));
+        let written = std::fs::symlink_metadata(exit).and_then(|exit| exit.modified()).ok();
+        let since = written.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        let ms = since.and_then(|since| i64::try_from(since.as_millis()).ok());
+        ms.map_or_else(|| self.shop.clock.now(), Timestamp)
+    }
+
     /// The commit that holds all work of the worktree, in the engine's repository.
-    pub(super) async fn import(&self, checkout: &Checkout) -> Result<CommitId, StepFailure> {
+    /// `at` dates what the agent did not commit: the same again makes the same commit.
+    pub(super) async fn import(
+        &self,
+        checkout: &Checkout,
+        at: Timestamp,
+    ) -> Result<CommitId, StepFailure> {
         let bare = &self.project.bare;
         let (run, id) = (&self.run.name, &self.spec().id);
         let head = bare.import(checkout, &self.key()).await.map_err(|error| invalid(&error))?;
@@ -63,7 +78,7 @@ impl Attempt<'_> {
             self.spec().title,
             self.number
         );
-        let (by, at) = (&self.shop.options.identity, self.shop.clock.now());
+        let (by, at) = (&self.shop.options.identity, at);
         let left = bare.leftovers(checkout, &head, &message, by, at).await;
         let left = left.map_err(|error| invalid(&error))?;
         for (path, why) in &left.left_out {

@@ -137,9 +137,10 @@ pub(crate) fn process_trouble(error: &process::Error) -> StepFailure {
     use process::Error as E;
     let class = match error {
         E::Lost { .. } => FailureClass::Lost,
-        E::InvalidSignal(_) => FailureClass::InvalidSignal,
+        // Whoever writes a launch record before us is no engine.
+        E::InvalidSignal(_) | E::AlreadyLaunched { .. } => FailureClass::InvalidSignal,
         E::NotLaunched { .. } | E::Io { .. } => FailureClass::Transient,
-        E::AlreadyLaunched { .. } | E::Refused(_) | E::Ended => FailureClass::Internal,
+        E::Refused(_) | E::Ended => FailureClass::Internal,
     };
     StepFailure::new(class, told(error))
 }

@@ -84,7 +84,7 @@ impl Attempt<'_> {
         let mut spec =
             LaunchSpec::new(&self.records, &format!("gate-{round}"), &[], &checkout.tree);
         spec.program = program;
-        spec.environment = self.environment(&[])?;
+        spec.environment = self.environment(&self.records.join(format!("home-{round}")), &[])?;
         spec.input = Input::Null;
         spec.deadline = Some(self.shop.options.gate_timeout);
         spec.grace = self.shop.options.grace;

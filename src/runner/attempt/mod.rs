@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::git::{Checkout, Place};
+use crate::git::Place;
 use crate::graph::{PrPolicy, Task, TaskIx};
 use crate::ids::CommitId;
 use crate::notify::{Output, TaskRef};
@@ -82,7 +82,11 @@ pub(crate) async fn run(
     let records = shop.layout.records(&run.project.id, &run.name, &id, number);
     let project = match shop.projects.open(&run.project).await {
         Ok(project) => project,
-        Err(failure) => return failed(failure),
+        Err(failure) => {
+            // Whatever becomes of the attempt, no agent outlives it.
+            teardown::end_programs(&dir, &records, shop.options.grace).await;
+            return failed(failure);
+        }
     };
     let attempt = Attempt {
         shop,
@@ -105,6 +109,17 @@ pub(crate) async fn run(
     let end = attempt.whole(told).await;
     shop.streams.close(&attempt.reference);
     end
+}
+
+/// Comes back when the attempt is to end; answers that come meanwhile are too late.
+async fn stopped(told: &mut mpsc::UnboundedReceiver<ToAttempt>) {
+    while let Some(message) = told.recv().await {
+        if message == ToAttempt::Stop {
+            return;
+        }
+    }
+    // Nobody can tell anything any more: this attempt is being let go.
+    std::future::pending().await
 }
 
 fn failed(failure: StepFailure) -> AttemptEnd {
@@ -133,7 +148,9 @@ impl Attempt<'_> {
 
     async fn whole(&self, told: mpsc::UnboundedReceiver<ToAttempt>) -> AttemptEnd {
         // An earlier process may have come to the end and died before it could say so.
-        if let Some(end) = self.finished_before() {
+        if let Some(mut end) = self.finished_before() {
+            self.end_agent().await;
+            end.concerns.extend(self.tear_down(&end.outcome).await);
             return end;
         }
         let mut record = match Record::open(&self.dir, &self.records, self.number) {
@@ -155,9 +172,12 @@ impl Attempt<'_> {
         let outcome = self.save_work(outcome, &mut record).await;
         self.capture(&mut record, &outcome);
         self.step(Step::TearingDown);
-        self.tear_down(&outcome, &mut record).await;
-        let end = record.end(outcome);
-        self.remember(&end, &mut record);
+        // Written down first: without its worktree the work could not be collected again.
+        let mut end = record.end(outcome);
+        match self.remember(&end) {
+            Ok(()) => end.concerns.extend(self.tear_down(&end.outcome).await),
+            Err(error) => end.concerns.push(self.ops(self.cannot_write(&error).message)),
+        }
         end
     }
 
@@ -175,9 +195,14 @@ impl Attempt<'_> {
             record.begin_turn(round - 1);
             self.work(&mut agent, record, &mut told).await?;
             self.step(Step::Gating);
-            let collected = self.collect(&prepared.checkout).await?;
-            self.demand_work(&collected, &prepared.checkout, record)?;
-            let evidence = match self.gate(&collected.commit, round, resumed).await? {
+            let collected = self.collect(&prepared.checkout, round - 1).await?;
+            self.demand_work(&collected, record)?;
+            let gated = tokio::select! {
+                gated = self.gate(&collected.commit, round, resumed) => gated?,
+                // The gate is ended with everything else that this attempt began.
+                () = stopped(&mut told) => return Err(AttemptOutcome::Stopped { kept: None }.into()),
+            };
+            let evidence = match gated {
                 gate::Gate::Passed(evidence) => evidence,
                 gate::Gate::Failed { how, output } => {
                     let same = last.as_ref() == Some(&collected.commit);
@@ -206,13 +231,8 @@ impl Attempt<'_> {
     }
 
     /// Ending well with nothing done is no success unless the task may.
-    fn demand_work(
-        &self,
-        collected: &Collected,
-        checkout: &Checkout,
-        record: &Record,
-    ) -> Result<(), Break> {
-        let nothing = collected.commit == checkout.base;
+    fn demand_work(&self, collected: &Collected, record: &Record) -> Result<(), Break> {
+        let nothing = collected.commits == 0;
         let may = record.said_no_changes() || self.spec().pr == PrPolicy::Never;
         if !nothing || may {
             return Ok(());

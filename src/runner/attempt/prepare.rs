@@ -76,7 +76,7 @@ impl Attempt<'_> {
             None => self.fresh_checkout(&*agent).await?,
         };
         let environment = self
-            .environment(&env)?
+            .environment(&self.dir.join("home"), &env)?
             .with_taskloom(&self.dir, &self.shop.options.helper)
             .map_err(|error| self.cannot_write(&error))?;
         let spec = self.run_spec(profile, environment, &checkout);
@@ -135,10 +135,13 @@ impl Attempt<'_> {
 
     /// The environment of agent and gate. A gate gets no more: the directory of `taskloom` is one
     /// that an agent can write.
-    pub(super) fn environment(&self, names: &[String]) -> Result<Environment, StepFailure> {
-        let home = self.dir.join("home");
-        files::private_dir(&home).map_err(|error| self.cannot_write(&error))?;
-        let environment = self.shop.environment(&home, names);
+    pub(super) fn environment(
+        &self,
+        home: &Path,
+        names: &[String],
+    ) -> Result<Environment, StepFailure> {
+        files::private_dir(home).map_err(|error| self.cannot_write(&error))?;
+        let environment = self.shop.environment(home, names);
         self.shop.graph_environment(environment, &self.spec().env)
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::agents::signals::{FileAction, Signal, Signalled};
 use crate::runner::files;
-use crate::state::{AttemptEnd, AttemptOutcome, Concern, ConcernKind, Question, Usage};
+use crate::state::{Answer, AttemptEnd, AttemptOutcome, Concern, ConcernKind, Question, Usage};
 
 /// A file that a task declares for others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,11 @@ impl Record {
     /// The place of a question of the current turn.
     pub(crate) fn question(&self, seq: u64, text: &str, choices: &[String]) -> Question {
         Question { turn: self.turn, seq, text: text.to_owned(), choices: choices.to_vec() }
+    }
+
+    /// Whether an answer is one to the question that the engine knows to be open.
+    pub(crate) fn waits_for(&self, answer: &Answer) -> bool {
+        self.open.front().is_some_and(|question| question.place() == (answer.turn, answer.seq))
     }
 
     /// Takes in what the agent says, questions excepted.

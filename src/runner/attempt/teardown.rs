@@ -1,6 +1,9 @@
 //! The end of every attempt: keep the work and the logs, give processes and worktree back, write
 //! down how it ended.
 
+use std::path::Path;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::agents::process::{self, Adopted, Cursor};
@@ -33,22 +36,38 @@ enum EndedAs {
     Stopped { kept: Option<CommitId> },
 }
 
-impl Attempt<'_> {
-    /// Ends an agent that still runs: a step beside it can fail, and then nobody would follow it
-    /// any more.
-    pub(super) async fn end_agent(&self) {
-        for turn in (0..).take_while(|turn| self.was_launched(*turn)) {
-            let found =
-                process::adopt(&self.dir, &format!("agent-{turn}"), Cursor::default()).await;
-            let Ok(Adopted::Running(mut agent)) = found else { continue };
-            agent.stop(self.shop.options.grace).await.ok();
+/// Ends every program that was begun in these directories and still runs.
+pub(super) async fn end_programs(dir: &Path, records: &Path, grace: Duration) {
+    for dir in [dir, records] {
+        for stem in begun(dir) {
+            let found = process::adopt(dir, &stem, Cursor::default()).await;
+            let Ok(Adopted::Running(mut program)) = found else { continue };
+            program.stop(grace).await.ok();
             // How it ends is of no interest any more, only that it does.
-            while let Err(error) = agent.wait().await {
+            while let Err(error) = program.wait().await {
                 if matches!(error, process::Error::Ended | process::Error::Lost { .. }) {
                     break;
                 }
             }
         }
+    }
+}
+
+/// The names of what was launched in a directory.
+fn begun(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut stems: Vec<String> =
+        names.filter_map(|name| Some(name.strip_suffix(".shim.json")?.to_owned())).collect();
+    stems.sort();
+    stems
+}
+
+impl Attempt<'_> {
+    /// Ends an agent or gate that still runs: a step beside it can fail, and then nobody would
+    /// follow it any more.
+    pub(super) async fn end_agent(&self) {
+        end_programs(&self.dir, &self.records, self.shop.options.grace).await;
     }
 
     /// Saves the work of an attempt that did not succeed, so that nothing is lost with the
@@ -62,7 +81,7 @@ impl Attempt<'_> {
             matches!(outcome, AttemptOutcome::Failed { .. } | AttemptOutcome::Stopped { .. });
         let checkout = self.project.checkouts.lookup(&self.place).filter(|_| unsuccessful);
         let Some(checkout) = checkout else { return outcome };
-        let saved = match self.import(&checkout).await {
+        let saved = match self.import(&checkout, self.shop.clock.now()).await {
             Ok(commit) if commit == checkout.base => None,
             Ok(commit) => Some(commit),
             Err(failure) => {
@@ -120,7 +139,8 @@ impl Attempt<'_> {
     }
 
     /// Gives the worktree back as the graph says.
-    pub(super) async fn tear_down(&self, outcome: &AttemptOutcome, record: &mut Record) {
+    /// What did not work is a concern.
+    pub(super) async fn tear_down(&self, outcome: &AttemptOutcome) -> Option<Concern> {
         // A supervisor that was killed could not take its sockets with it.
         for dir in [&self.dir, &self.records] {
             if let Err(error) = files::remove_all(dir, |name| name.ends_with(".sock")) {
@@ -133,17 +153,19 @@ impl Attempt<'_> {
             Teardown::OnSuccess => !well,
             Teardown::Never => true,
         };
-        let Some(checkout) = self.project.checkouts.lookup(&self.place).filter(|_| !keep) else {
-            return;
-        };
-        if let Err(error) = self.project.checkouts.release(&checkout, Discard::Anyway).await {
-            let failure = trouble(&error);
-            record.doubt(ConcernKind::Ops, format!("the worktree was not given back: {failure}"));
-        }
+        let checkout = self.project.checkouts.lookup(&self.place).filter(|_| !keep)?;
+        let error = self.project.checkouts.release(&checkout, Discard::Anyway).await.err()?;
+        let failure = trouble(&error);
+        Some(self.ops(format!("the worktree was not given back: {failure}")))
+    }
+
+    /// Trouble of ours with this attempt.
+    pub(super) fn ops(&self, text: String) -> Concern {
+        Concern { kind: ConcernKind::Ops, attempt: self.number, text }
     }
 
     /// Writes down how the attempt ended.
-    pub(super) fn remember(&self, end: &AttemptEnd, record: &mut Record) {
+    pub(super) fn remember(&self, end: &AttemptEnd) -> std::io::Result<()> {
         let outcome = match &end.outcome {
             AttemptOutcome::Proposed(proposal) => EndedAs::Proposed(proposal.clone()),
             AttemptOutcome::NoChanges => EndedAs::NoChanges,
@@ -151,7 +173,7 @@ impl Attempt<'_> {
                 EndedAs::Failed { class: *class, message: message.to_string(), kept: kept.clone() }
             }
             AttemptOutcome::Stopped { kept } => EndedAs::Stopped { kept: kept.clone() },
-            AttemptOutcome::Parked { .. } => return,
+            AttemptOutcome::Parked { .. } => return Ok(()),
         };
         let ended = Ended {
             outcome,
@@ -159,9 +181,7 @@ impl Attempt<'_> {
             concerns: end.concerns.clone(),
             usage: end.usage,
         };
-        if let Err(error) = files::write_json(&self.records.join("result.json"), &ended) {
-            record.doubt(ConcernKind::Ops, format!("`result.json` was not written: {error}"));
-        }
+        files::write_json(&self.records.join("result.json"), &ended)
     }
 
     /// How the attempt ended, if an earlier process wrote it down.

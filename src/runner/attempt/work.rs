@@ -34,8 +34,10 @@ impl Attempt<'_> {
         told: &mut mpsc::UnboundedReceiver<ToAttempt>,
     ) -> Result<(), Break> {
         let mut silent = false;
+        let mut answer = self.context.answer.clone();
         loop {
-            if let Some(answer) = self.answer_at_hand(record) {
+            // An answer may come before its question is heard again, and twice.
+            if let Some(answer) = answer.take_if(|answer| record.waits_for(answer)) {
                 self.pass_on(agent, answer, record).await;
             }
             match self.wake(agent, told, !record.open.is_empty()).await {
@@ -47,9 +49,7 @@ impl Attempt<'_> {
                     let message = "the agent ended without saying how";
                     return Err(StepFailure::new(FailureClass::Lost, message).into());
                 }
-                Wake::Told(ToAttempt::Answer(answer)) => {
-                    self.pass_on(agent, answer, record).await;
-                }
+                Wake::Told(ToAttempt::Answer(given)) => answer = Some(given),
                 Wake::Told(ToAttempt::Stop) => {
                     agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
                 }
@@ -61,17 +61,10 @@ impl Attempt<'_> {
         }
     }
 
-    /// An answer that was given while nobody followed the agent, once its question is heard.
-    fn answer_at_hand(&self, record: &Record) -> Option<Answer> {
-        let answer = self.context.answer.as_ref()?;
-        let due = record.open.front().is_some_and(|question| question.seq == answer.seq);
-        due.then(|| answer.clone())
-    }
-
     /// Gives the agent its answer, and asks the next of its questions.
     async fn pass_on(&self, agent: &mut Box<dyn AgentRun>, answer: Answer, record: &mut Record) {
-        let Answer { seq, text } = answer;
-        record.open.retain(|question| question.seq != seq);
+        let Answer { seq, text, .. } = answer;
+        record.open.pop_front();
         let seq = u32::try_from(seq).unwrap_or(u32::MAX);
         if let Err(error) = agent.send(Command::Answer { seq, text }).await {
             self.reporter.report(Report::Remark(format!("the answer was not taken: {error}")));
