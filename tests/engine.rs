@@ -491,3 +491,25 @@ async fn the_same_schedule_gives_the_same_story() {
     let second = World::play(LANES, &[("u1", &acts)]).await.story().await;
     assert_eq!(first, second);
 }
+
+#[tokio::test]
+async fn an_approval_after_the_rest_opens_the_lane_for_what_waits_in_it() {
+    let graph = "name: g\ntasks:\n  - {id: a, description: x}\n  \
+                 - {id: b, description: x, approval: true}\n  \
+                 - {id: c, description: x, dependencies: [b]}\n";
+    let world = World::play(graph, &[("a", &[Act::Fail(FailureClass::AgentFailed)])]).await;
+    assert_eq!(world.outcome().await, Some(Outcome::CompletedWithFailures));
+    world.ask(Verb::Approve { target: Target::Task(task("b")) }).await;
+    assert_eq!(world.state("c").await, TaskState::Merged);
+}
+
+#[tokio::test]
+async fn skipping_a_blocked_task_frees_what_only_it_held_back() {
+    let graph = "name: g\ntasks:\n  - {id: a, description: x}\n  \
+                 - {id: b, description: x, dependencies: [a]}\n  \
+                 - {id: c, description: x, dependencies: [b]}\n";
+    let world = World::play(graph, &[("a", &[Act::Fail(FailureClass::AgentFailed)])]).await;
+    let said = world.ask(Verb::Skip { task: task("b"), reason: None }).await;
+    assert_eq!(said, "task `b` is skipped; `c` becomes ready");
+    assert_eq!(world.state("c").await, TaskState::Merged);
+}

@@ -474,3 +474,49 @@ echo ready; while [ ! -e {go} ]; do sleep 0.05; done; echo x > x.txt"
     assert!(shown.contains("the gate `false` failed"), "{shown}");
     world.finish();
 }
+
+#[test]
+fn a_stop_ends_the_gate_too_and_nothing_is_merged() {
+    let world = World::new();
+    let gate = "completion_gate: \"echo gated; exec sleep 1h\"";
+    let graph = graph_of(&world, gate, "echo x > x.txt");
+    for verb in ["stop", "cancel"] {
+        let run = world.start(&graph);
+        until("the gate runs", || world.taskloom(&["logs", "work"]).out.ends_with("gated\n"));
+        let said = world.taskloom(&[verb, "work"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        ended(run);
+        assert!(world.processes().is_empty(), "{:?}", world.processes());
+        let wanted = if verb == "stop" { "stopped" } else { "cancelled" };
+        assert_eq!(world.state("work"), wanted);
+        if verb == "stop" {
+            assert_eq!(world.taskloom(&["retry", "work"]).code, 0);
+        }
+    }
+    world.finish();
+}
+
+#[test]
+fn an_agent_that_goes_back_in_history_has_done_nothing() {
+    let world = World::new();
+    let graph = graph_of(&world, "", "git checkout -q HEAD~1");
+    let shown = failure(&world, &graph, &[]);
+    assert!(shown.contains("changed nothing"), "{shown}");
+    world.finish();
+}
+
+#[test]
+fn work_that_cannot_be_saved_is_not_thrown_away() {
+    let world = World::new();
+    let many = "i=0; while [ $i -lt 10050 ]; do echo > f$i; i=$((i+1)); done; exit 1";
+    let graph = graph_of(&world, "", many);
+    let shown = failure(&world, &graph, &[]);
+    let place = shown.split("lies only in ").nth(1).expect(&shown);
+    let place = Path::new(place.split(": ").next().unwrap());
+    assert!(place.join("f10049").exists(), "{shown}");
+    assert_eq!(world.taskloom(&["retry", "work"]).code, 0);
+    let again = failure(&world, &graph, &[]);
+    assert!(again.contains("the work of an earlier attempt lies only in"), "{again}");
+    assert!(place.join("f10049").exists());
+    world.finish();
+}

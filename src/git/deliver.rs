@@ -92,7 +92,33 @@ impl UserRepo {
             return Ok(());
         }
         self.take(bare, to).await?;
+        if let Some(from) = expected {
+            self.must_follow(branch, from, to).await?;
+        }
         self.swap(branch, expected, to).await
+    }
+
+    /// A branch that holds what `to` does not is not ours to move, whatever it is called.
+    async fn must_follow(
+        &self,
+        branch: &BranchName,
+        from: &CommitId,
+        to: &CommitId,
+    ) -> Result<(), Error> {
+        let answer = self
+            .call("merge-base")
+            .args(["--is-ancestor", from.as_str(), to.as_str()])
+            .answer()
+            .await?;
+        match answer.code {
+            0 => Ok(()),
+            1 => Err(Error::Refused(Refusal::NotForward {
+                branch: branch.clone(),
+                from: from.clone(),
+                to: to.clone(),
+            })),
+            _ => Err(answer.failure()),
+        }
     }
 
     /// Moves a branch of the user from `from` forward to `to`. Nothing happens if it is there
@@ -108,22 +134,12 @@ impl UserRepo {
             return Ok(());
         }
         self.take(bare, to).await?;
-        let answer = self
-            .call("merge-base")
-            .args(["--is-ancestor", from.as_str(), to.as_str()])
-            .answer()
-            .await?;
-        match answer.code {
-            // What took a while may have changed meanwhile what is checked out.
-            0 if self.is_there(branch, Some(from), to).await? => Ok(()),
-            0 => self.swap(branch, Some(from), to).await,
-            1 => Err(Error::Refused(Refusal::NotForward {
-                branch: branch.clone(),
-                from: from.clone(),
-                to: to.clone(),
-            })),
-            _ => Err(answer.failure()),
+        self.must_follow(branch, from, to).await?;
+        // What took a while may have changed meanwhile what is checked out.
+        if self.is_there(branch, Some(from), to).await? {
+            return Ok(());
         }
+        self.swap(branch, Some(from), to).await
     }
 
     /// Whether `branch` is at `to`; refuses if it is not at `expected` either, or in use.

@@ -184,6 +184,9 @@ impl Engine {
             self.world.adopt(info, stored, self.options.run_slots);
         }
         for (seq, text) in self.doors.store.notices().await? {
+            if self.options.hold {
+                break;
+            }
             if let Ok(notice) = serde_json::from_str::<Notice>(&text) {
                 self.announce(seq, notice);
             }
@@ -222,7 +225,10 @@ impl Engine {
     fn is_over(&self) -> bool {
         match &self.ending {
             Some((Shutdown::Detach, _)) => true,
-            Some((Shutdown::EndAgents, _)) => self.world.runs.values().all(|run| run.running == 0),
+            Some((Shutdown::EndAgents, _)) => {
+                let mut owed = self.world.runs.values().flat_map(|run| run.effects.keys());
+                owed.all(|key| key.verb != Verb::Attempt)
+            }
             None => false,
         }
     }
@@ -326,7 +332,8 @@ impl Engine {
         if !journal.is_empty() {
             drop(self.journal.send(journal));
         }
-        for (seq, text) in notices {
+        // A command without a daemon shows none; the next process does.
+        for (seq, text) in notices.into_iter().filter(|_| !self.options.hold) {
             if let Ok(notice) = serde_json::from_str::<Notice>(&text) {
                 self.announce(seq, notice);
             }

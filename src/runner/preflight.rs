@@ -27,6 +27,7 @@ impl Shop {
         self.agents(graph, &mut findings).await;
         self.walls(graph, &mut findings);
         self.reviews(graph, &mut findings);
+        self.roles(graph, &mut findings);
         self.variables(graph, &mut findings);
         self.branches(graph, project, &mut findings).await;
         findings
@@ -86,6 +87,19 @@ impl Shop {
         if !asking.is_empty() {
             let who = named(&asking);
             findings.push(format!("{who}: this version cannot run review agents; remove `review`"));
+        }
+    }
+
+    /// Who has which role is not known yet; a rule that names one would let anybody approve.
+    fn roles(&self, graph: &Graph, findings: &mut Vec<String>) {
+        let rules = graph.tasks().iter().filter_map(|task| task.approval.as_ref());
+        let rules = rules.chain(graph.lanes().iter().filter_map(|lane| lane.approval.as_ref()));
+        if rules.into_iter().any(|rule| !rule.roles.is_empty()) {
+            findings.push(
+                "this version knows no roles; remove `roles` from `approval`, or use `count` and \
+                 `no_self`"
+                    .to_owned(),
+            );
         }
     }
 

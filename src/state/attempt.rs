@@ -224,6 +224,13 @@ pub struct AttemptEnd {
     pub usage: Usage,
 }
 
+impl AttemptEnd {
+    /// An end of which nothing is known but what came of it.
+    pub fn bare(outcome: AttemptOutcome) -> Self {
+        Self { outcome, summary: None, concerns: Vec::new(), usage: Usage::default() }
+    }
+}
+
 /// What came of an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttemptOutcome {

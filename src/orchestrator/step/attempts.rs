@@ -46,6 +46,12 @@ impl Run {
                 self.forget(desk, key);
                 self.merged(desk, task, commit);
             }
+            Report::Failed(StepFailure { class, message }) if key.verb == Verb::Attempt => {
+                self.forget(desk, key);
+                let (message, kept) = (message.into(), None);
+                let outcome = AttemptOutcome::Failed { class, message, kept };
+                self.attempt_ended(desk, task, AttemptEnd::bare(outcome));
+            }
             Report::Failed(failure) => self.task_job_failed(desk, task, key, failure),
             Report::LanePrepared
             | Report::LaneChecked(_)
@@ -182,6 +188,7 @@ impl Run {
     fn proposed(&mut self, desk: &mut Desk, task: TaskIx, proposal: Proposal) {
         let attempt = self.tasks[task.at()].attempts.saturating_sub(1);
         let commit = proposal.commit.clone();
+        self.tasks[task.at()].transients = 0;
         let more = self.tasks[task.at()].more_mut();
         more.kept = Some(commit.clone());
         more.proposal = Some(proposal);
@@ -201,6 +208,7 @@ impl Run {
     }
 
     fn pr_opened(&mut self, desk: &mut Desk, task: TaskIx, url: String) {
+        self.tasks[task.at()].transients = 0;
         self.tasks[task.at()].more_mut().pr = Some(url.clone());
         self.task_event(desk, task, TaskEvent::PrOpened, Some(url));
         if self.task_approvals_missing(task) > 0 {
@@ -268,7 +276,7 @@ impl Run {
     ) {
         let record = &mut self.tasks[task.at()];
         let later = failure.class.disposition() == Disposition::Later;
-        if key.verb != Verb::Attempt && later && record.transients < TRANSIENT_REPEATS_MAX {
+        if later && record.transients < TRANSIENT_REPEATS_MAX {
             record.transients += 1;
             let repeats = record.transients;
             let at = desk.now + self.backoff(desk, repeats);

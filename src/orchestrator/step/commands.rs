@@ -9,8 +9,8 @@ use crate::orchestrator::world::{Desk, Run};
 use crate::runner::ToAttempt;
 use crate::state;
 use crate::state::{
-    Answer, BlockedOn, ByHand, Effect, EffectKey, Ending, LaneEvent, LaneFailure, LaneState,
-    Outcome, Part, RunEvent, Subject, TaskEvent, TaskState, What,
+    Answer, BlockedOn, ByHand, Effect, EffectKey, Ending, FailureClass, LaneEvent, LaneFailure,
+    LaneState, Outcome, Part, RunEvent, Subject, TaskEvent, TaskState, What,
 };
 
 /// What a verb is about to do: its sentence first, so that a rehearsal says the same.
@@ -66,6 +66,13 @@ impl Run {
     fn reopen(&mut self, desk: &mut Desk) {
         if !self.is_open() && self.outcome() != Some(Outcome::Cancelled) {
             self.run_event(desk, RunEvent::Reopened);
+            // They failed because the run came to rest; that is over.
+            for lane in self.info.graph.lane_ixs() {
+                let why = LaneFailure::Task;
+                if self.lanes[lane.at()].state == (LaneState::Failed { why }) {
+                    self.lane_event(desk, lane, LaneEvent::Reopened, None);
+                }
+            }
         }
     }
 
@@ -135,6 +142,7 @@ impl Run {
             more.fresh = fresh;
             self.record.fatal = None;
             self.changed.run = true;
+            self.rest_is_over(desk, task);
             self.task_event(desk, task, TaskEvent::Retried, note.map(str::to_owned));
             if !self.frontier.is_open(task) {
                 self.task_event(desk, task, TaskEvent::Closed, None);
@@ -201,6 +209,11 @@ impl Run {
         };
         if !plan.dry_run {
             self.by_hand(task, plan.who, reason);
+            if state == (TaskState::Failed { class: FailureClass::Internal }) {
+                self.record.fatal = None;
+                self.changed.run = true;
+            }
+            self.rest_is_over(desk, task);
             self.task_event(desk, task, TaskEvent::Skipped, reason.map(str::to_owned));
         }
         Ok(done(sentence, ready))
@@ -273,6 +286,7 @@ impl Run {
                 };
                 self.forget_task_effects(desk, task);
                 self.leave_queue(desk, task);
+                self.rest_is_over(desk, task);
                 self.task_event(desk, task, event, None);
             }
         }
@@ -351,6 +365,26 @@ impl Run {
         for key in keys {
             self.forget(desk, &key);
         }
+        for lane in self.info.graph.lane_ixs() {
+            if let Some(at) = self.lane_mut(lane).not_before.take() {
+                self.disarm(desk, at, Part::Lane(lane));
+            }
+        }
+    }
+
+    /// A task waits for no time any more.
+    fn rest_is_over(&mut self, desk: &mut Desk, task: TaskIx) {
+        let state = self.tasks[task.at()].state;
+        let Some(at) = self.tasks[task.at()].not_before else { return };
+        if !matches!(state, TaskState::Paused { .. }) {
+            self.leave_places(desk, task, state);
+        }
+        self.tasks[task.at()].not_before = None;
+        self.changed.task(task);
+        if !matches!(state, TaskState::Paused { .. }) {
+            self.enter_places(desk, task, state);
+        }
+        self.disarm(desk, at, Part::Task(task));
     }
 
     fn pause(&mut self, desk: &mut Desk, plan: &Plan<'_>, pause: bool) -> command::Answer {

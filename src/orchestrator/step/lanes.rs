@@ -96,6 +96,9 @@ impl Run {
 
     /// Concludes the lane if everything in it is done.
     pub(crate) fn lane_progress(&mut self, desk: &mut Desk, lane: LaneIx) {
+        if self.record.cancelled {
+            return;
+        }
         let left = self.left[lane.at()];
         if left.tasks > 0 || left.children > 0 {
             return;
@@ -124,6 +127,7 @@ impl Run {
 
     pub(crate) fn lane_checked(&mut self, desk: &mut Desk, lane: LaneIx, check: LaneCheck) {
         let record = self.lane_mut(lane);
+        record.transients = 0;
         record.decisions.retain(|decision| decision.commit == check.commit);
         record.checked = Some(check);
         self.owe(desk, Effect::OpenLanePr { run: self.info.id, lane });
@@ -183,7 +187,9 @@ impl Run {
 
     pub(crate) fn lane_target_moved(&mut self, desk: &mut Desk, lane: LaneIx) {
         self.lane_event(desk, lane, LaneEvent::TargetMoved, None);
-        self.begin_check(desk, lane);
+        if !self.record.cancelled {
+            self.begin_check(desk, lane);
+        }
     }
 
     pub(crate) fn lane_merge_done(

@@ -75,6 +75,10 @@ impl Run {
             self.block_dependents(desk, task);
         } else if blocks(before) && !released {
             self.unblock_dependents(desk, task);
+        } else if let (TaskState::Blocked { on: BlockedOn::Task(root) }, true) = (before, releases)
+        {
+            // What only this one held back can go on, although what blocked it cannot.
+            self.unblock_dependents(desk, root);
         }
         let undone = before.is_success() && !after.is_success();
         if undone || (before.is_dead_end() && !after.is_dead_end()) {
@@ -133,6 +137,7 @@ impl Run {
                 continue;
             }
             match self.blocker(dependent) {
+                Some(other) if other == task => {}
                 Some(other) => {
                     let on = BlockedOn::Task(other);
                     let why = format!("`{}` did not succeed", info.graph.task(other).id);

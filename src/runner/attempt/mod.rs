@@ -125,12 +125,7 @@ async fn stopped(told: &mut mpsc::UnboundedReceiver<ToAttempt>) {
 fn failed(failure: StepFailure) -> AttemptEnd {
     let StepFailure { class, message } = failure;
     let message = message.into();
-    AttemptEnd {
-        outcome: AttemptOutcome::Failed { class, message, kept: None },
-        summary: None,
-        concerns: Vec::new(),
-        usage: crate::state::Usage::default(),
-    }
+    AttemptEnd::bare(AttemptOutcome::Failed { class, message, kept: None })
 }
 
 impl Attempt<'_> {

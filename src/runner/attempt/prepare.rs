@@ -15,6 +15,7 @@ use crate::ids::CommitId;
 use crate::notify::Output;
 use crate::runner::attempt::command::{clean_checkout, process_trouble};
 use crate::runner::attempt::record::{Outputs, Record};
+use crate::runner::attempt::teardown::UNSAVED;
 use crate::runner::attempt::{Attempt, Break};
 use crate::runner::files;
 use crate::runner::instructions::{Brief, InputFile};
@@ -105,6 +106,7 @@ impl Attempt<'_> {
     /// An agent that can take its session up again goes on with its own commits; any other begins
     /// at the lane's head and finds them under a ref. After a conflict everybody does.
     async fn fresh_checkout(&self, agent: &dyn Agent) -> Result<Checkout, StepFailure> {
+        self.refuse_unsaved()?;
         let lane = head_of(&self.project, &branch(&self.lane_branch_name())).await?;
         let kept = self.context.kept.clone().filter(|_| !self.context.fresh);
         let conflict =
@@ -121,6 +123,23 @@ impl Attempt<'_> {
             refs: &refs,
         };
         clean_checkout(&self.project.checkouts, &order).await
+    }
+
+    /// A worktree that holds what exists nowhere else is not written over.
+    fn refuse_unsaved(&self) -> Result<(), StepFailure> {
+        let (project, run, id) = (&self.run.project.id, &self.run.name, &self.spec().id);
+        let unsaved = (0..self.number).any(|number| {
+            self.shop.layout.records(project, run, id, number).join(UNSAVED).exists()
+        });
+        let Some(checkout) = self.project.checkouts.lookup(&self.place).filter(|_| unsaved) else {
+            return Ok(());
+        };
+        let message = format!(
+            "the work of an earlier attempt lies only in {}; save what is needed, then free it by \
+             `taskloom gc --yes --force`",
+            checkout.tree.display()
+        );
+        Err(StepFailure::new(FailureClass::CannotStart, message))
     }
 
     pub(super) fn sandbox_request(&self, worktree: &Path) -> sandbox::Request {

@@ -18,6 +18,9 @@ use crate::state::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, FailureClass, Proposal, Usage,
 };
 
+/// Marks an attempt whose worktree holds work that exists nowhere else.
+pub(super) const UNSAVED: &str = "unsaved";
+
 /// `result.json`: how an attempt ended, for the process that comes after this one.
 #[derive(Serialize, Deserialize)]
 struct Ended {
@@ -85,7 +88,12 @@ impl Attempt<'_> {
             Ok(commit) if commit == checkout.base => None,
             Ok(commit) => Some(commit),
             Err(failure) => {
-                record.doubt(ConcernKind::Ops, format!("the work so far was not kept: {failure}"));
+                let place = checkout.tree.display();
+                let text = format!("the work so far lies only in {place}: {failure}");
+                record.doubt(ConcernKind::Ops, text);
+                if let Err(error) = files::write(&self.records.join(UNSAVED), b"") {
+                    tracing::error!(%error, "a worktree may be taken for saved");
+                }
                 None
             }
         };
@@ -153,6 +161,7 @@ impl Attempt<'_> {
             Teardown::OnSuccess => !well,
             Teardown::Never => true,
         };
+        let keep = keep || self.records.join(UNSAVED).exists();
         let checkout = self.project.checkouts.lookup(&self.place).filter(|_| !keep)?;
         let error = self.project.checkouts.release(&checkout, Discard::Anyway).await.err()?;
         let failure = trouble(&error);

@@ -24,15 +24,20 @@ pub(crate) async fn open(shop: &Inner, run: &RunInfo, lane: LaneIx) -> Result<Re
     Ok(Report::PrOpened { url: shown(&pull) })
 }
 
-/// Puts one of the run's branches into the user's repository, where people can look at it.
-async fn show(project: &Project, name: &BranchName, to: &CommitId) -> Result<(), StepFailure> {
+/// Puts one of the run's branches into the user's repository, where people can look at it. Why
+/// that was not done, if it must not be done.
+async fn show(
+    project: &Project,
+    name: &BranchName,
+    to: &CommitId,
+) -> Result<Option<String>, StepFailure> {
     let there = project.user.branch(name).await.map_err(|error| trouble(&error))?;
     let shown = project.user.deliver(&project.bare, name, there.as_ref(), to).await;
     match shown {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(None),
         Err(git::Error::Refused(refusal)) => {
-            tracing::info!(%refusal, "a branch in the user's repository was left alone");
-            Ok(())
+            tracing::warn!(%refusal, "a branch in the user's repository was left alone");
+            Ok(Some(refusal.to_string()))
         }
         Err(error) => Err(trouble(&error)),
     }
@@ -90,7 +95,7 @@ async fn deliver(
     name: &str,
     merged: &CommitId,
 ) -> Result<Delivered, StepFailure> {
-    show(project, own, merged).await?;
+    let hidden = show(project, own, merged).await?;
     let theirs = BranchName::new(name).map_err(|error| trouble(&error))?;
     let from = project
         .bare
@@ -105,10 +110,20 @@ async fn deliver(
             let sentence = format!("`{name}` is now at {}", merged.short());
             Ok(Delivered { sentence, waits_on: None })
         }
-        Err(git::Error::Refused(refusal)) => {
-            let sentence = format!("the result is on `{own}`; `{name}` was left alone: {refusal}");
-            Ok(Delivered { sentence, waits_on: Some(own.as_str().to_owned()) })
-        }
+        Err(git::Error::Refused(refusal)) => Ok(match hidden {
+            None => Delivered {
+                sentence: format!("the result is on `{own}`; `{name}` was left alone: {refusal}"),
+                waits_on: Some(own.as_str().to_owned()),
+            },
+            Some(hidden) => Delivered {
+                sentence: format!(
+                    "the result is {} in the engine's repository; `{name}` was left alone: \
+                     {refusal}; `{own}` too: {hidden}",
+                    merged.as_str()
+                ),
+                waits_on: None,
+            },
+        }),
         Err(error) => Err(trouble(&error)),
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::graph::TaskIx;
 use crate::ids::RunId;
 use crate::sim::chaos::Chaos;
-use crate::state::{Effect, EffectKey, LaneState, Outcome, Part, RunState, TaskState};
+use crate::state::{Effect, EffectKey, LaneFailure, LaneState, Outcome, Part, RunState, TaskState};
 
 /// A promise that was broken.
 #[derive(Debug)]
@@ -126,6 +126,10 @@ pub(super) fn at_rest(chaos: &Chaos) -> Result<(), Violation> {
         let silent = view.waiting[at].is_none();
         let done = record.state.is_success() || record.state == TaskState::Cancelled;
         promised(done == silent, "a task does not run and nothing says why", chaos)?;
+        let lane = view.lanes[chaos.info.graph.tasks()[at].lane.at()].state;
+        let closed = lane == LaneState::Failed { why: LaneFailure::Task };
+        let shut = record.state == TaskState::Ready && closed && view.run.fatal.is_none();
+        promised(!shut || view.run.cancelled, "a ready task is shut out by its lane", chaos)?;
         let busy = matches!(record.state, TaskState::Running { .. } | TaskState::Merging { .. });
         promised(!busy, "a task runs at rest", chaos)?;
     }
