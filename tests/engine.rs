@@ -513,3 +513,14 @@ async fn skipping_a_blocked_task_frees_what_only_it_held_back() {
     assert_eq!(said, "task `b` is skipped; `c` becomes ready");
     assert_eq!(world.state("c").await, TaskState::Merged);
 }
+
+#[tokio::test]
+async fn a_paused_run_that_has_nothing_left_comes_to_its_end() {
+    let graph = "name: g\ntasks:\n  - {id: a, description: x}\n";
+    let world =
+        World::begin(graph, &[("a", &[Act::Ask("?".to_owned())])], options(Scope::New)).await;
+    world.rest().await;
+    world.ask(Verb::Pause).await;
+    world.ask(Verb::Answer { task: task("a"), text: "yes".to_owned() }).await;
+    assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
+}

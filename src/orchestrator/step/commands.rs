@@ -57,7 +57,9 @@ impl Run {
         if receipt.changed && !command.dry_run {
             let detail = format!("{}: {}", command.who, receipt.sentence);
             desk.journal(self.info.id, Subject::Run, None, What::Commanded, Some(detail));
-            self.reopen(desk);
+            if command.verb != Verb::Pause {
+                self.reopen(desk);
+            }
         }
         Ok(receipt)
     }
@@ -337,6 +339,11 @@ impl Run {
     fn cancel_run(&mut self, desk: &mut Desk, plan: &Plan<'_>) -> command::Answer {
         if self.record.cancelled {
             return Ok(nothing(format!("run `{}` is already cancelled", self.info.name)));
+        }
+        let merged = |lane: &crate::state::LaneRecord| lane.state == LaneState::Merged;
+        if self.outcome() == Some(Outcome::Succeeded) && self.lanes.iter().all(merged) {
+            let name = &self.info.name;
+            return Ok(nothing(format!("run `{name}` has succeeded; nothing is left to cancel")));
         }
         let order = self.graph().order().to_vec();
         let open = |t: &TaskIx| self.tasks[t.at()].state.next(TaskEvent::Cancelled).is_ok();

@@ -80,7 +80,8 @@ impl World {
     pub(crate) fn command(&mut self, command: &Command) -> Answer {
         match self.runs.get_mut(&command.run) {
             Some(run) => run.command(&mut self.desk, command),
-            None => Err(Failure::user(format!("there is no run number {}", command.run))),
+            None => Err(Failure::user("the process at work does not drive that run")
+                .hint("wait until it ends, or end it with Ctrl-C; then say it again")),
         }
     }
 

@@ -126,7 +126,8 @@ impl Run {
 
     /// Concludes the run if nothing goes on by itself any more.
     fn settle(&mut self, desk: &mut Desk) {
-        if !self.is_open() || self.record.paused && !self.record.cancelled {
+        let held_back = self.ready.next().is_some() || !self.wanted.is_empty();
+        if !self.is_open() || self.record.paused && !self.record.cancelled && held_back {
             return;
         }
         // Lanes that are still wanted after the plan wait for a parent; whether that comes is
