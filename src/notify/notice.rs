@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{LaneId, RunName, TaskId};
+use crate::ids::{LaneId, ProjectId, RunName, TaskId};
 use crate::time::Timestamp;
 
 /// Something that a person may want to know.
@@ -14,7 +14,9 @@ pub struct Notice {
     pub at: Timestamp,
     /// What happened.
     pub kind: NoticeKind,
-    /// In which run.
+    /// In which project.
+    pub project: ProjectId,
+    /// In which of its runs.
     pub run: RunName,
     /// On which task, if on one.
     pub task: Option<TaskId>,

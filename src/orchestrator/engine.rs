@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::graph;
 use crate::ids::{GraphName, ProjectId, RunId, RunName};
-use crate::notify::{Delivery, Notice, Notifier};
+use crate::notify::{self, Delivery, Notice, Notifier};
 use crate::orchestrator::command::{Answer, Submission, Submitted};
 use crate::orchestrator::handle::{Event, Handle, Shutdown};
 use crate::orchestrator::step::Turn;
@@ -89,7 +89,7 @@ struct Engine {
     events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     journal: broadcast::Sender<Arc<[Entry]>>,
-    notices: mpsc::UnboundedSender<(u64, Notice, ProjectId)>,
+    notices: mpsc::UnboundedSender<(u64, Notice)>,
     waiting: Vec<Waiting>,
     ending: Option<(Shutdown, oneshot::Sender<()>)>,
 }
@@ -393,23 +393,24 @@ impl Engine {
     }
 
     fn announce(&self, seq: u64, notice: Notice) {
-        let project = self.world.runs.values().find(|run| run.info.name == notice.run);
-        if let Some(run) = project {
-            drop(self.notices.send((seq, notice, run.info.project.id.clone())));
-        }
+        drop(self.notices.send((seq, notice)));
     }
 }
 
 /// Delivers notices one after another, in order, each until it is delivered or of no use.
 async fn deliver(
     notifier: Arc<dyn Notifier>,
-    mut inbox: mpsc::UnboundedReceiver<(u64, Notice, ProjectId)>,
+    mut inbox: mpsc::UnboundedReceiver<(u64, Notice)>,
     engine: mpsc::UnboundedSender<Event>,
 ) {
-    while let Some((seq, notice, project)) = inbox.recv().await {
+    while let Some((seq, notice)) = inbox.recv().await {
         loop {
-            match notifier.notify(&notice, &project).await {
+            match notifier.notify(&notice, &notice.project).await {
                 Ok(Delivery::Delivered | Delivery::Dropped) => break,
+                Err(error @ notify::Error::Gone(_)) => {
+                    tracing::warn!(%error, "a notice has nowhere to go");
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a notice could not be delivered; trying again");
                     tokio::time::sleep(NOTICE_RETRY).await;

@@ -15,6 +15,7 @@ impl Run {
             seq,
             at: desk.now,
             kind,
+            project: self.info.project.id.clone(),
             run: self.info.name.clone(),
             task: None,
             lane: None,
