@@ -24,6 +24,9 @@ const LINE_BYTES_MAX: u64 = 512 * 1024;
 /// durable, which a busy disk may delay.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long to wait after a client could not be let in: too many files are open, most often.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 const SOCKET: &str = "control.sock";
 
 /// What can go wrong between the two sides.
@@ -73,8 +76,14 @@ impl Server {
         let listener = UnixListener::bind(short(&dir))?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         let accepting = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                drop(tokio::spawn(serve(stream, handle.clone())));
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, handle.clone()))),
+                    Err(error) => {
+                        tracing::warn!(%error, "a client of the control socket was not let in");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
             }
         });
         Ok(Self { accepting, path })
