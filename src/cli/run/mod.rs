@@ -223,14 +223,23 @@ async fn follow(
 ) -> anyhow::Result<Leave> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
+    let mut settled = is_settled(running, run).await?;
     loop {
-        if is_settled(running, run).await? && journal.is_empty() {
+        if settled && journal.is_empty() {
             return Ok(Leave::Settled);
         }
         tokio::select! {
             batch = journal.recv() => match batch {
-                Ok(entries) => entries.iter().filter(|e| e.run == run).for_each(|e| console.show(e)),
-                Err(RecvError::Lagged(_)) => console.line("… (more happened than can be shown)"),
+                Ok(entries) => for entry in entries.iter().filter(|entry| entry.run == run) {
+                    console.show(entry);
+                    if let state::What::Run(event) = entry.what {
+                        settled = matches!(event, state::RunEvent::Settled { .. });
+                    }
+                },
+                Err(RecvError::Lagged(_)) => {
+                    console.line("… (more happened than can be shown)");
+                    settled = is_settled(running, run).await?;
+                }
                 Err(RecvError::Closed) => return Ok(Leave::Settled),
             },
             _ = interrupts.recv() => {

@@ -381,17 +381,14 @@ impl Run {
 
     /// A task waits for no time any more.
     fn rest_is_over(&mut self, desk: &mut Desk, task: TaskIx) {
-        let state = self.tasks[task.at()].state;
-        let Some(at) = self.tasks[task.at()].not_before else { return };
-        if !matches!(state, TaskState::Paused { .. }) {
-            self.leave_places(desk, task, state);
+        if self.tasks[task.at()].not_before.is_none() {
+            return;
         }
+        let state = self.tasks[task.at()].state;
+        self.leave_places(desk, task, state);
         self.tasks[task.at()].not_before = None;
         self.changed.task(task);
-        if !matches!(state, TaskState::Paused { .. }) {
-            self.enter_places(desk, task, state);
-        }
-        self.disarm(desk, at, Part::Task(task));
+        self.enter_places(desk, task, state);
     }
 
     fn pause(&mut self, desk: &mut Desk, plan: &Plan<'_>, pause: bool) -> command::Answer {

@@ -7,13 +7,13 @@ mod graphs;
 mod oracle;
 mod outside;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::entropy::Entropy;
-use crate::graph::{self, Graph, TaskIx};
+use crate::graph::{self, Graph};
 use crate::ids::{RunId, RunName};
 use crate::orchestrator::step::Turn;
 use crate::orchestrator::world::World;
@@ -125,7 +125,7 @@ impl Chaos {
         self.outside.calm();
         for _ in 0..ROUNDS_MAX {
             if self.settle_down()? {
-                return self.at_rest();
+                return oracle::at_rest(self);
             }
         }
         Err(Violation::new("the run never comes to rest", &self.describe()))
@@ -246,6 +246,15 @@ impl Chaos {
         if dies {
             return self.crash();
         }
+        self.act_on(dispatch, messages)
+    }
+
+    /// Hands out and passes on what is durable.
+    fn act_on(
+        &mut self,
+        dispatch: impl IntoIterator<Item = EffectKey>,
+        messages: Vec<(EffectKey, ToAttempt)>,
+    ) -> Result<(), Violation> {
         for key in dispatch {
             self.hand_out(key)?;
         }
@@ -265,10 +274,9 @@ impl Chaos {
         }
         oracle::may_launch(self, key)?;
         let run = &self.world.runs[&RunId(1)];
-        let answer = run.tasks.iter().zip(0..).any(|(task, at)| {
-            let more = task.more.as_ref();
-            key.part == Part::Task(TaskIx(at)) && more.is_some_and(|more| more.answer.is_some())
-        });
+        let Part::Task(task) = key.part else { panic!("BUG: a lane has no attempts") };
+        let more = run.tasks[task.at()].more.as_ref();
+        let answer = more.is_some_and(|more| more.answer.is_some());
         self.explored.attempts += u32::from(self.outside.attach(key));
         if answer && self.outside.answer_at_hand(key) {
             self.inbox.push_back(Event::Report(key, Report::Answered));
@@ -301,15 +309,7 @@ impl Chaos {
         self.world.begin(self.clock);
         let Turn { batch, dispatch, messages } = self.world.finish();
         now(self.store.commit(&batch)).expect("BUG: memory");
-        let due: BTreeMap<EffectKey, ()> =
-            dispatch.into_iter().chain(owed).map(|k| (k, ())).collect();
-        for key in due.into_keys() {
-            self.hand_out(key)?;
-        }
-        for (key, message) in messages {
-            self.pass_on(key, &message);
-        }
-        oracle::always(self)
+        self.act_on(dispatch.into_iter().chain(owed), messages)
     }
 
     /// The world as a new process finds it.
@@ -373,10 +373,6 @@ impl Chaos {
             }
         }
         verbs
-    }
-
-    fn at_rest(&mut self) -> Result<(), Violation> {
-        oracle::at_rest(self)
     }
 
     pub(crate) fn describe(&self) -> String {
