@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
@@ -14,9 +15,10 @@ use crate::config::{self, Config};
 use crate::control;
 use crate::failure::Failure;
 use crate::git::{DiskFloor, Git, Identity, Method, UserRepo};
+use crate::graph::{self, Graph};
 use crate::ids::{ProjectId, check_name};
 use crate::notify::{Notifier, Streams, ThreadFactory};
-use crate::orchestrator::{self, Doors, Handle, Scope};
+use crate::orchestrator::{self, Doors, Handle, Receipt, Role, Scope, Submission};
 use crate::runner::{self, Layout, Shop};
 use crate::state::ProjectRecord;
 use crate::store::{self, Access, Holder, OwnerLock, SqliteStore, Store};
@@ -49,7 +51,7 @@ impl App {
         config: Config,
         what: &str,
         threads: Option<Arc<dyn ThreadFactory>>,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<Arc<Self>> {
         let layout = Layout::new(config.data_dir.clone());
         private_dir(layout.root())?;
         let clock = SystemClock;
@@ -64,7 +66,7 @@ impl App {
         let streams = Streams::new(threads);
         let shop =
             Shop::new(options, layout.clone(), git.clone(), registry, streams, Arc::new(clock));
-        Ok(Self { config, layout, git, store, shop, _owner: owner })
+        Ok(Arc::new(Self { config, layout, git, store, shop, _owner: owner }))
     }
 
     /// The configuration.
@@ -129,14 +131,25 @@ impl App {
         Ok(ProjectRecord { id, repo: place.display().to_string(), default_branch })
     }
 
-    /// Starts the engine.
+    /// Says what keeps a graph from running here.
+    pub async fn preflight(&self, graph: &Graph, project: &ProjectRecord) -> Result<(), Failure> {
+        let findings = self.shop.preflight(graph, project).await;
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let listed: String = findings.iter().map(|finding| format!("\n  {finding}")).collect();
+        let failure = Failure::user(format!("the graph cannot run here:{listed}"));
+        Err(failure.hint("nothing was started or stored"))
+    }
+
+    /// Starts the engine. A daemon takes graphs from other processes.
     pub async fn start(
-        &self,
+        self: &Arc<Self>,
         scope: Scope,
-        hold: bool,
+        role: Role,
         notifier: Arc<dyn Notifier>,
     ) -> anyhow::Result<Running> {
-        let options = engine_options(&self.config, scope, hold);
+        let options = engine_options(&self.config, scope, role);
         let doors = Doors {
             store: self.store.clone(),
             executor: Arc::new(self.shop.clone()),
@@ -144,7 +157,11 @@ impl App {
             clock: Arc::new(SystemClock),
         };
         let (handle, engine) = orchestrator::spawn(options, doors).await?;
-        let control = match control::Server::start(self.layout.root(), handle.clone()) {
+        let clerk = (role == Role::Daemon).then(|| {
+            let clerk = Counter { app: self.clone(), handle: handle.clone() };
+            Arc::new(clerk) as Arc<dyn control::Clerk>
+        });
+        let control = match control::Server::start(self.layout.root(), handle.clone(), clerk) {
             Ok(server) => Some(server),
             Err(error) => {
                 tracing::warn!(%error, "no control socket: other commands must wait for the end");
@@ -155,7 +172,40 @@ impl App {
     }
 }
 
+/// Takes graphs from other processes.
+struct Counter {
+    app: Arc<App>,
+    handle: Handle,
+}
+
+#[async_trait]
+impl control::Clerk for Counter {
+    async fn submit(&self, order: control::Order) -> Result<Receipt, Failure> {
+        let control::Order { source, repo, options, submitter } = order;
+        let graph = graph::load(source.as_bytes()).map_err(|problems| {
+            let count = problems.len();
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            Failure::user(format!("the graph has {count} problem(s), the first: {first}"))
+                .hint("`taskloom check FILE` tells them all")
+        })?;
+        let project = self.app.project(&repo).await.map_err(|error| {
+            error.downcast::<Failure>().unwrap_or_else(|error| Failure::user(format!("{error:#}")))
+        })?;
+        self.app.preflight(&graph, &project).await?;
+        let submission = Submission { project, graph, source, options, submitter };
+        let submitted = self.handle.submit(submission).await;
+        let submitted = submitted.map_err(|closed| Failure::outside(closed.to_string()))?;
+        let sentence = format!("submitted as {}", submitted.name);
+        Ok(Receipt { sentence, affected: Vec::new(), changed: true })
+    }
+}
+
 impl Running {
+    /// Comes back when the engine has ended by itself: somebody told it to.
+    pub async fn ended(&mut self) {
+        drop((&mut self.engine).await);
+    }
+
     /// Lets go of everything; agents run on.
     pub async fn detach(mut self) {
         drop(self.control.take());
@@ -172,9 +222,9 @@ impl Running {
 }
 
 /// How the engine is set up by a configuration.
-pub fn engine_options(config: &Config, scope: Scope, hold: bool) -> orchestrator::Options {
+pub fn engine_options(config: &Config, scope: Scope, role: Role) -> orchestrator::Options {
     let seed = SystemClock.now().0.unsigned_abs();
-    orchestrator::Options { slots: config.slots, run_slots: config.run_slots, seed, scope, hold }
+    orchestrator::Options { slots: config.slots, run_slots: config.run_slots, seed, scope, role }
 }
 
 /// Opens the store beside its owner, if there is one, or without any.

@@ -8,8 +8,10 @@ use taskloom::graph;
 use taskloom::ids::{RunId, TaskId};
 use taskloom::notify::Silent;
 use taskloom::orchestrator::{
-    Command, Doors, Handle, Options, RunView, Scope, Submission, Submitted, Target, Verb, spawn,
+    Command, Doors, Handle, Options, Role, RunView, Scope, Submission, Submitted, Target, Verb,
+    spawn,
 };
+use taskloom::runner::Executor as _;
 use taskloom::sim::{Act, ManualClock, Stage};
 use taskloom::state::{
     FailureClass, LaneState, Outcome, ProjectRecord, RunOptions, Subject, TaskState,
@@ -18,25 +20,30 @@ use taskloom::store::{MemoryStore, Store as _};
 use taskloom::time::Timestamp;
 
 /// An engine in a world without an outside.
-struct World {
-    store: Arc<MemoryStore>,
-    stage: Arc<Stage>,
-    clock: Arc<ManualClock>,
-    handle: Handle,
-    run: RunId,
+pub(crate) struct World {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) handle: Handle,
+    pub(crate) run: RunId,
+    engine: tokio::task::JoinHandle<()>,
 }
 
 const ADA: &str = "ada";
 
-fn task(id: &str) -> TaskId {
+pub(crate) fn task(id: &str) -> TaskId {
     id.parse().unwrap()
 }
 
-fn options(scope: Scope) -> Options {
-    Options { slots: 8, run_slots: 8, seed: 1, scope, hold: false }
+pub(crate) fn options(scope: Scope) -> Options {
+    Options { slots: 8, run_slots: 8, seed: 1, scope, role: Role::Attached }
 }
 
-fn doors(store: &Arc<MemoryStore>, stage: &Arc<Stage>, clock: &Arc<ManualClock>) -> Doors {
+pub(crate) fn doors(
+    store: &Arc<MemoryStore>,
+    stage: &Arc<Stage>,
+    clock: &Arc<ManualClock>,
+) -> Doors {
     Doors {
         store: store.clone(),
         executor: stage.clone(),
@@ -45,7 +52,7 @@ fn doors(store: &Arc<MemoryStore>, stage: &Arc<Stage>, clock: &Arc<ManualClock>)
     }
 }
 
-fn submission(source: &str) -> Submission {
+pub(crate) fn submission(source: &str) -> Submission {
     let graph = graph::load(source.as_bytes()).unwrap_or_else(|problems| panic!("{problems:?}"));
     Submission {
         project: ProjectRecord {
@@ -62,38 +69,50 @@ fn submission(source: &str) -> Submission {
 
 impl World {
     /// Submits a graph after the script was laid.
-    async fn play(source: &str, script: &[(&str, &[Act])]) -> Self {
+    pub(crate) async fn play(source: &str, script: &[(&str, &[Act])]) -> Self {
         let world = Self::begin(source, script, options(Scope::New)).await;
         world.rest().await;
         world
     }
 
-    async fn begin(source: &str, script: &[(&str, &[Act])], options: Options) -> Self {
+    pub(crate) async fn begin(source: &str, script: &[(&str, &[Act])], options: Options) -> Self {
         let (store, stage) = (Arc::new(MemoryStore::default()), Arc::new(Stage::default()));
         let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
         for (id, acts) in script {
             stage.script(&task(id), acts.iter().cloned());
         }
-        let (handle, _) = spawn(options, doors(&store, &stage, &clock)).await.unwrap();
+        let (handle, engine) = spawn(options, doors(&store, &stage, &clock)).await.unwrap();
         let Submitted { run, .. } = handle.submit(submission(source)).await.unwrap();
-        Self { store, stage, clock, handle, run }
+        Self { store, stage, clock, handle, run, engine }
     }
 
     /// Another process takes over from the store.
-    async fn restart(mut self, options: Options) -> Self {
+    pub(crate) async fn restart(self, options: Options) -> Self {
         self.handle.detach().await.unwrap();
-        let (handle, _) =
-            spawn(options, doors(&self.store, &self.stage, &self.clock)).await.unwrap();
-        self.handle = handle;
+        self.restart_ended(options).await
+    }
+
+    /// Another process takes over from one that has ended by itself.
+    pub(crate) async fn restart_ended(mut self, options: Options) -> Self {
+        let doors = doors(&self.store, &self.stage, &self.clock);
+        (self.handle, self.engine) = spawn(options, doors).await.unwrap();
         self
     }
 
-    async fn view(&self) -> RunView {
+    /// Another process takes over from one that ended without a word.
+    pub(crate) async fn crash(self, options: Options) -> Self {
+        self.rest().await;
+        self.engine.abort();
+        self.stage.detach();
+        self.restart_ended(options).await
+    }
+
+    pub(crate) async fn view(&self) -> RunView {
         self.handle.view(self.run).await.unwrap().unwrap()
     }
 
     /// Waits until a whole round of the loop adds nothing to the journal.
-    async fn rest(&self) {
+    pub(crate) async fn rest(&self) {
         let mut before = 0;
         loop {
             self.view().await;
@@ -106,11 +125,11 @@ impl World {
         }
     }
 
-    async fn ask(&self, verb: Verb) -> String {
+    pub(crate) async fn ask(&self, verb: Verb) -> String {
         self.ask_as(ADA, verb).await
     }
 
-    async fn ask_as(&self, who: &str, verb: Verb) -> String {
+    pub(crate) async fn ask_as(&self, who: &str, verb: Verb) -> String {
         let command = Command { run: self.run, who: who.to_owned(), verb, dry_run: false };
         let answer = self.handle.command(command).await.unwrap();
         self.rest().await;
@@ -120,22 +139,22 @@ impl World {
         }
     }
 
-    async fn state(&self, id: &str) -> TaskState {
+    pub(crate) async fn state(&self, id: &str) -> TaskState {
         let view = self.view().await;
         view.tasks[view.info.graph.lookup_task(&task(id)).unwrap().at()].state
     }
 
-    async fn lane(&self, id: &str) -> LaneState {
+    pub(crate) async fn lane(&self, id: &str) -> LaneState {
         let view = self.view().await;
         view.lanes[view.info.graph.lookup_lane(&id.parse().unwrap()).unwrap().at()].state
     }
 
-    async fn outcome(&self) -> Option<Outcome> {
+    pub(crate) async fn outcome(&self) -> Option<Outcome> {
         self.view().await.run.state.outcome()
     }
 
     /// Where every task stands, and why it waits.
-    async fn picture(&self) -> String {
+    pub(crate) async fn picture(&self) -> String {
         let view = self.view().await;
         let mut text = format!("run is {}\n", view.run.state);
         for (lane, record) in view.info.graph.lanes().iter().zip(&view.lanes) {
@@ -154,7 +173,7 @@ impl World {
     }
 
     /// The journal, one line each.
-    async fn story(&self) -> String {
+    pub(crate) async fn story(&self) -> String {
         let view = self.view().await;
         let mut text = String::new();
         for entry in self.store.journal(self.run, 0, u32::MAX).await.unwrap() {
@@ -173,7 +192,7 @@ impl World {
     }
 }
 
-const CHAIN: &str = "
+pub(crate) const CHAIN: &str = "
 name: chain
 tasks:
   - {id: a, description: first}
@@ -181,7 +200,7 @@ tasks:
   - {id: c, description: third, dependencies: [b]}
 ";
 
-const SIBLINGS: &str = "
+pub(crate) const SIBLINGS: &str = "
 name: siblings
 tasks:
   - {id: bad, description: fails}
@@ -201,12 +220,12 @@ tasks:
   - {id: d1, description: x, workstream_id: down, dependencies: [u1]}
 ";
 
-fn retry(id: &str) -> Verb {
-    Verb::Retry { target: Target::Task(task(id)), note: None, fresh: false }
+pub(crate) fn retry(id: &str) -> Verb {
+    Verb::Retry { target: Target::Task(task(id)), note: None, fresh: false, downstream: false }
 }
 
 fn approve_lane(id: &str) -> Verb {
-    Verb::Approve { target: Target::Lane(id.parse().unwrap()) }
+    Verb::Approve { target: Target::Lane(id.parse().unwrap()), commit: None }
 }
 
 #[tokio::test]
@@ -362,7 +381,7 @@ tasks:
     approval: {roles: [], count: 2, no_self: true}
 ";
     let world = World::play(graph, &[]).await;
-    let approve = || Verb::Approve { target: Target::Task(task("a")) };
+    let approve = || Verb::Approve { target: Target::Task(task("a")), commit: None };
     assert_eq!(world.outcome().await, Some(Outcome::AwaitingMerge));
     insta::assert_snapshot!(world.ask_as(ADA, approve()).await);
     assert_eq!(world.ask_as("bo", approve()).await, "task `a` is approved by bo");
@@ -382,7 +401,7 @@ tasks:
 ";
     let world = World::play(graph, &[]).await;
     let note = Some("mock the clock".to_owned());
-    world.ask(Verb::Reject { target: Target::Task(task("a")), note }).await;
+    world.ask(Verb::Reject { target: Target::Task(task("a")), commit: None, note }).await;
     let view = world.view().await;
     assert!(matches!(view.tasks[0].state, TaskState::AwaitingApproval { attempt: 1 }));
     let failure = view.tasks[0].failure().unwrap();
@@ -426,10 +445,10 @@ async fn a_cancelled_run_ends_its_attempts_and_stays_cancelled() {
 #[tokio::test]
 async fn a_paused_run_starts_nothing_new() {
     let world = World::play(CHAIN, &[("a", &[Act::Ask("go?".to_owned())])]).await;
-    world.ask(Verb::Pause).await;
+    world.ask(Verb::Pause { task: None }).await;
     world.ask(Verb::Answer { task: task("a"), text: "yes".to_owned() }).await;
     assert!(world.picture().await.contains("b is ready: the run is paused"));
-    world.ask(Verb::Resume).await;
+    world.ask(Verb::Resume { task: None }).await;
     assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
 }
 
@@ -499,7 +518,7 @@ async fn an_approval_after_the_rest_opens_the_lane_for_what_waits_in_it() {
                  - {id: c, description: x, dependencies: [b]}\n";
     let world = World::play(graph, &[("a", &[Act::Fail(FailureClass::AgentFailed)])]).await;
     assert_eq!(world.outcome().await, Some(Outcome::CompletedWithFailures));
-    world.ask(Verb::Approve { target: Target::Task(task("b")) }).await;
+    world.ask(Verb::Approve { target: Target::Task(task("b")), commit: None }).await;
     assert_eq!(world.state("c").await, TaskState::Merged);
 }
 
@@ -520,7 +539,7 @@ async fn a_paused_run_that_has_nothing_left_comes_to_its_end() {
     let world =
         World::begin(graph, &[("a", &[Act::Ask("?".to_owned())])], options(Scope::New)).await;
     world.rest().await;
-    world.ask(Verb::Pause).await;
+    world.ask(Verb::Pause { task: None }).await;
     world.ask(Verb::Answer { task: task("a"), text: "yes".to_owned() }).await;
     assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
 }

@@ -12,4 +12,5 @@ mod scripted;
 mod states;
 mod store;
 mod tidy;
+mod verbs;
 mod world;

@@ -1,8 +1,11 @@
 //! The command line as people type it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::ids::ProjectId;
 
 /// Runs graphs of coding-agent tasks: each in its own git worktree, merged lane by lane.
 #[derive(Debug, Parser)]
@@ -44,6 +47,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run a graph, or go on with it where it was suspended.
     Run(RunArgs),
+    /// Work on every run, and take graphs and commands, until it is told to end.
+    Serve(ServeArgs),
+    /// Hand a graph to the daemon (`taskloom serve`).
+    Submit(SubmitArgs),
     /// Say everything that is wrong with a graph, or what it would do.
     Check(CheckArgs),
     /// Draw a graph, coloured by state when a run is named.
@@ -66,10 +73,21 @@ pub(crate) enum Command {
     Stop(VerbArgs),
     /// Give up a task or a run. What is merged stays.
     Cancel(VerbArgs),
-    /// Start nothing new in a run.
-    Pause(VerbArgs),
-    /// Go on with a paused run.
-    Resume(VerbArgs),
+    /// Do a task that has succeeded again, on top of what is merged.
+    #[command(visible_alias = "reopen")]
+    Rewind(RewindArgs),
+    /// Start nothing new: in a run, in a project, anywhere; or park a task.
+    Pause(PauseArgs),
+    /// Go on with what is paused.
+    Resume(PauseArgs),
+    /// Have the process at work start nothing new; what runs goes on.
+    Drain(GlobalArgs),
+    /// Have the process at work end; what still runs is suspended and goes on with the next.
+    Shutdown(ShutdownArgs),
+    /// Start a task before or after others.
+    Reprioritise(PriorityArgs),
+    /// Tell a task's agent something while it works.
+    Steer(SteerArgs),
     /// Let a pull request of a task or lane through.
     Approve(VerbArgs),
     /// Send a pull request of a task or lane back.
@@ -121,6 +139,22 @@ pub(crate) struct RunArgs {
     /// The graph's file; or a run, `GRAPH/NUMBER`, to go on with.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) graph: PathBuf,
+    #[command(flatten)]
+    pub(crate) options: SubmitOptions,
+    /// Begin a new run although an earlier one is not finished.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Going on with a run, try its failed tasks again.
+    #[arg(long, conflicts_with = "fresh")]
+    pub(crate) retry_failed: bool,
+    /// Do not show what agents write.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// What a submitter sets above a graph.
+#[derive(Debug, Args)]
+pub(crate) struct SubmitOptions {
     /// The repository to work on. Branches `taskloom/...` are made in it; another branch moves
     /// only forward, when a lane merges into it that is approved or has `auto_merge`.
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
@@ -134,15 +168,6 @@ pub(crate) struct RunArgs {
     /// When worktrees are given back, instead of the graph's `teardown_mode`.
     #[arg(long, value_name = "WHEN")]
     pub(crate) teardown: Option<TeardownArg>,
-    /// Begin a new run although an earlier one is not finished.
-    #[arg(long)]
-    pub(crate) fresh: bool,
-    /// Going on with a run, try its failed tasks again.
-    #[arg(long, conflicts_with = "fresh")]
-    pub(crate) retry_failed: bool,
-    /// Do not show what agents write.
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -150,6 +175,25 @@ pub(crate) enum TeardownArg {
     Always,
     Never,
     OnSuccess,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "SIGTERM and Ctrl-C do what `on_shutdown` of the configuration says: by \
+    default agents run on, and the next `taskloom serve` takes them up where they are.")]
+pub(crate) struct ServeArgs {
+    /// Do not show what agents write.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  taskloom submit graph.yaml --repo ~/src/shop")]
+pub(crate) struct SubmitArgs {
+    /// The graph's file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) graph: PathBuf,
+    #[command(flatten)]
+    pub(crate) options: SubmitOptions,
 }
 
 #[derive(Debug, Args)]
@@ -249,6 +293,81 @@ pub(crate) struct RetryArgs {
     /// Start over, without the work so far.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Also try again what builds on it and failed, was stopped or cancelled, or is stale.
+    #[arg(long)]
+    pub(crate) downstream: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  taskloom rewind refund --note 'round to cents'\n  \
+    taskloom rewind payments/3/refund --downstream --dry-run")]
+pub(crate) struct RewindArgs {
+    #[command(flatten)]
+    pub(crate) verb: VerbArgs,
+    /// What the next attempt should know.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    /// Do what builds on it again as well, instead of marking it stale.
+    #[arg(long)]
+    pub(crate) downstream: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  taskloom pause payments/3\n  taskloom pause refund\n  \
+    taskloom pause --project shop\n  taskloom resume --all")]
+pub(crate) struct PauseArgs {
+    /// A run, `GRAPH[/NUMBER]`, or a task, `[GRAPH[/NUMBER]/]TASK`.
+    #[arg(required_unless_present_any = ["all", "project"])]
+    pub(crate) subject: Option<String>,
+    /// Everything.
+    #[arg(long, conflicts_with_all = ["subject", "project"])]
+    pub(crate) all: bool,
+    /// Every run of a project.
+    #[arg(long, value_name = "PROJECT", conflicts_with = "subject")]
+    pub(crate) project: Option<ProjectId>,
+    /// Only say what it would do.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Only say what it would do.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  taskloom shutdown --within 10m")]
+pub(crate) struct ShutdownArgs {
+    /// How long what runs may go on before it is suspended.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) within: Duration,
+    /// Only say what it would do.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  taskloom reprioritise refund 10")]
+pub(crate) struct PriorityArgs {
+    /// `TASK`, `GRAPH/TASK` or `GRAPH/NUMBER/TASK`.
+    pub(crate) task: String,
+    /// Its priority from now on: lower goes first.
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) priority: i32,
+    /// Only say what it would do.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  taskloom steer refund 'leave the schema as it is'")]
+pub(crate) struct SteerArgs {
+    /// `TASK`, `GRAPH/TASK` or `GRAPH/NUMBER/TASK`.
+    pub(crate) task: String,
+    /// What to tell it.
+    pub(crate) text: String,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::graph;
 use crate::graph::TaskIx;
 use crate::ids::TaskId;
-use crate::orchestrator::{self, Options, RunView, Scope};
+use crate::orchestrator::{self, Options, Role, RunView, Scope};
 use crate::runner::RunInfo;
 use crate::state::{RunRecord, RunState};
 use crate::store::{OwnerLock, SqliteStore, Store as _};
@@ -52,7 +52,7 @@ impl Reading {
 
     /// A run with everything derived.
     pub(crate) async fn view(&self, run: &RunRecord) -> anyhow::Result<RunView> {
-        let options: Options = app::engine_options(&self.config, Scope::New, false);
+        let options: Options = app::engine_options(&self.config, Scope::New, Role::Errand);
         let view = orchestrator::look(&self.store, run.id, &options, self.driven()).await?;
         view.ok_or_else(|| Failure::outside(format!("run `{}` is gone", run.name)).into())
     }

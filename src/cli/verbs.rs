@@ -6,24 +6,37 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::app::{App, Running};
+use crate::app::{self, App, Running};
 use crate::cli::Outcome;
-use crate::cli::args::{AnswerArgs, Common, RejectArgs, RetryArgs, SkipArgs, VerbArgs};
+use crate::cli::args::{
+    AnswerArgs, Common, GlobalArgs, PauseArgs, PriorityArgs, RejectArgs, RetryArgs, RewindArgs,
+    ShutdownArgs, SkipArgs, SteerArgs, VerbArgs,
+};
 use crate::cli::out::outln;
-use crate::cli::refs::{Reading, task_id};
-use crate::control;
+use crate::cli::refs::{self, Reading, task_id};
+use crate::config::Config;
+use crate::control::{self, Request};
 use crate::failure::Failure;
+use crate::ids::ProjectId;
 use crate::notify::Silent;
-use crate::orchestrator::{Command, Receipt, RunView, Scope, Target, Verb};
+use crate::orchestrator::{
+    Command, GlobalCommand, GlobalVerb, Receipt, Role, RunView, Scope, Target, Verb,
+};
 use crate::state::{RunRecord, RunState, TaskState};
-use crate::store::OwnerLock;
+use crate::store::{OwnerLock, Store as _};
 
 /// How many names a receipt lists before it counts the rest.
 const NAMES_SHOWN: usize = 8;
 
 pub(crate) async fn retry(common: &Common, args: RetryArgs) -> Outcome {
-    let RetryArgs { verb, note, fresh } = args;
-    on_part(common, &verb, |target| Ok(Verb::Retry { target, note, fresh })).await
+    let RetryArgs { verb, note, fresh, downstream } = args;
+    on_part(common, &verb, |target| Ok(Verb::Retry { target, note, fresh, downstream })).await
+}
+
+pub(crate) async fn rewind(common: &Common, args: RewindArgs) -> Outcome {
+    let RewindArgs { verb, note, downstream } = args;
+    let rewind = |target| Ok(Verb::Rewind { task: only_task(target)?, note, downstream });
+    on_part(common, &verb, rewind).await
 }
 
 pub(crate) async fn skip(common: &Common, args: SkipArgs) -> Outcome {
@@ -36,12 +49,12 @@ pub(crate) async fn stop(common: &Common, args: VerbArgs) -> Outcome {
 }
 
 pub(crate) async fn approve(common: &Common, args: VerbArgs) -> Outcome {
-    on_part(common, &args, |target| Ok(Verb::Approve { target })).await
+    on_part(common, &args, |target| Ok(Verb::Approve { target, commit: None })).await
 }
 
 pub(crate) async fn reject(common: &Common, args: RejectArgs) -> Outcome {
     let RejectArgs { verb, note } = args;
-    on_part(common, &verb, |target| Ok(Verb::Reject { target, note })).await
+    on_part(common, &verb, |target| Ok(Verb::Reject { target, commit: None, note })).await
 }
 
 pub(crate) async fn answer(common: &Common, args: AnswerArgs) -> Outcome {
@@ -61,11 +74,92 @@ pub(crate) async fn cancel(common: &Common, args: VerbArgs) -> Outcome {
     carry_out(common, reading, &named.run, verb, args.dry_run).await
 }
 
-pub(crate) async fn pause(common: &Common, args: VerbArgs, pause: bool) -> Outcome {
+pub(crate) async fn steer(common: &Common, args: SteerArgs) -> Outcome {
     let reading = Reading::open(common).await?;
-    let run = reading.run(Some(&args.subject)).await?;
-    let verb = if pause { Verb::Pause } else { Verb::Resume };
+    let named = reading.part(&args.task).await?;
+    let verb = Verb::Steer { task: task_id(&named.part)?, text: args.text };
+    carry_out(common, reading, &named.run, verb, false).await
+}
+
+pub(crate) async fn reprioritise(common: &Common, args: PriorityArgs) -> Outcome {
+    let reading = Reading::open(common).await?;
+    let named = reading.part(&args.task).await?;
+    let verb = Verb::Reprioritise { task: task_id(&named.part)?, priority: args.priority };
+    carry_out(common, reading, &named.run, verb, args.dry_run).await
+}
+
+pub(crate) async fn pause(common: &Common, args: PauseArgs, pause: bool) -> Outcome {
+    let Some(subject) = args.subject else {
+        let project = args.project;
+        let verb = match pause {
+            true => GlobalVerb::Pause { project },
+            false => GlobalVerb::Resume { project },
+        };
+        return on_everything(common, verb, args.dry_run).await;
+    };
+    let reading = Reading::open(common).await?;
+    let (run, task) = match reading.run(Some(&subject)).await {
+        Ok(run) => (run, None),
+        Err(_) => {
+            let named = reading.part(&subject).await?;
+            let task = task_id(&named.part)?;
+            (named.run, Some(task))
+        }
+    };
+    let verb = if pause { Verb::Pause { task } } else { Verb::Resume { task } };
     carry_out(common, reading, &run, verb, args.dry_run).await
+}
+
+pub(crate) async fn drain(common: &Common, args: GlobalArgs) -> Outcome {
+    on_everything(common, GlobalVerb::Drain, args.dry_run).await
+}
+
+pub(crate) async fn shutdown(common: &Common, args: ShutdownArgs) -> Outcome {
+    on_everything(common, GlobalVerb::Shutdown { within: args.within }, args.dry_run).await
+}
+
+async fn on_everything(common: &Common, verb: GlobalVerb, dry_run: bool) -> Outcome {
+    let config = super::config(common)?;
+    if let GlobalVerb::Pause { project: Some(id) } | GlobalVerb::Resume { project: Some(id) } =
+        &verb
+    {
+        known_project(&config, id).await?;
+    }
+    let of_process = matches!(verb, GlobalVerb::Drain | GlobalVerb::Shutdown { .. });
+    let command = GlobalCommand { who: who(), verb, dry_run };
+    let driven = OwnerLock::holder(&config.data_dir).is_some();
+    let receipt = if driven || of_process {
+        ask(&config, &Request::Global(command)).await?
+    } else {
+        let app = App::open(config, "taskloom, for a pause", None).await?;
+        let running = app.start(Scope::All, Role::Errand, Arc::new(Silent)).await?;
+        let answer = running.handle.global(command).await?;
+        running.detach().await;
+        answer?
+    };
+    if common.json {
+        let json = json!({ "receipt": receipt, "dry_run": dry_run, "driven": driven });
+        outln!("{json:#}");
+    } else {
+        outln!("{}{}", if dry_run { "would be: " } else { "" }, receipt.sentence);
+    }
+    Ok(0)
+}
+
+/// A misspelt project must not be paused for ever.
+async fn known_project(config: &Config, id: &ProjectId) -> anyhow::Result<()> {
+    let stored = app::reader(config).await?.projects().await?;
+    let configured = config.projects.iter().map(|project| &project.id);
+    let known: Vec<&ProjectId> = stored.iter().map(|p| &p.id).chain(configured).collect();
+    if known.contains(&id) {
+        return Ok(());
+    }
+    let missing = Failure::user(format!("there is no project `{id}`"));
+    let names = known.iter().map(|known| known.as_str());
+    Err(match refs::nearest(id.as_str(), names) {
+        Some(near) => missing.hint(format!("did you mean `{near}`?")).into(),
+        None => missing.hint("`taskloom list` shows the projects of its runs").into(),
+    })
 }
 
 fn only_task(target: Target) -> anyhow::Result<crate::ids::TaskId> {
@@ -120,19 +214,10 @@ async fn carry_out(
     reading.store.close().await?;
     let mut after = None;
     let answer = if driven {
-        match control::ask(&config.data_dir, &command).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let holder = OwnerLock::holder(&config.data_dir);
-                let owner = holder.map_or_else(|| "another process".to_owned(), |h| h.to_string());
-                let failure =
-                    Failure::outside(format!("{owner} did not take the command: {error}"));
-                return Err(failure.into());
-            }
-        }
+        Ok(ask(&config, &Request::Run(command.clone())).await?)
     } else {
         let app = App::open(config, &format!("taskloom, for {}", run.name), None).await?;
-        let running = app.start(Scope::One(run.id), true, Arc::new(Silent)).await?;
+        let running = app.start(Scope::One(run.id), Role::Errand, Arc::new(Silent)).await?;
         let answer = running.handle.command(command.clone()).await?;
         if answer.as_ref().is_ok_and(|receipt| receipt.changed) && !dry_run {
             taken_in(&running, &command).await?;
@@ -142,6 +227,30 @@ async fn carry_out(
         answer
     };
     tell(common, &command, answer?, driven, after.as_ref())
+}
+
+/// How long a process that owns the data directory may take until it listens.
+const START_UP: Duration = Duration::from_secs(5);
+
+/// Has the process at work do something.
+pub(crate) async fn ask(config: &Config, request: &Request) -> anyhow::Result<Receipt> {
+    let Some(holder) = OwnerLock::holder(&config.data_dir) else {
+        return Err(Failure::user("no process is at work")
+            .hint("`taskloom serve` starts one; `taskloom run GRAPH` runs one graph")
+            .into());
+    };
+    let until = tokio::time::Instant::now() + START_UP;
+    let mut answer = control::ask(&config.data_dir, request).await;
+    while matches!(answer, Err(control::Error::Nobody)) && tokio::time::Instant::now() < until {
+        tokio::time::sleep(START_UP / 100).await;
+        answer = control::ask(&config.data_dir, request).await;
+    }
+    match answer {
+        Ok(answer) => Ok(answer?),
+        Err(error) => {
+            Err(Failure::outside(format!("{holder} did not take the command: {error}")).into())
+        }
+    }
 }
 
 /// How long a command waits until the agents that it concerns have taken it in: longer than the
@@ -198,7 +307,7 @@ fn tell(
         outln!("  affects: {}{more}", names.join(", "));
     }
     let Some(view) = after else { return Ok(0) };
-    if let Verb::Approve { target: Target::Lane(id) } = &command.verb
+    if let Verb::Approve { target: Target::Lane(id), .. } = &command.verb
         && let Some(lane) = view.info.graph.lookup_lane(id)
     {
         let record = &view.lanes[lane.at()];

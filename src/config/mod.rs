@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What a daemon that is told to end does with agents at work.
+    pub on_shutdown: OnShutdown,
     /// How commits and merges are made.
     pub git: GitOptions,
     /// Nothing is prepared while less than this is free, in MiB.
@@ -90,6 +92,8 @@ pub struct Timeouts {
     pub gate: Duration,
     /// Between asking a program to end and killing it.
     pub grace: Duration,
+    /// What runs may go on so long when the daemon drains at its end.
+    pub drain: Duration,
 }
 
 impl Default for Timeouts {
@@ -99,8 +103,21 @@ impl Default for Timeouts {
             idle: None,
             gate: Duration::from_secs(30 * 60),
             grace: Duration::from_secs(10),
+            drain: Duration::from_secs(10 * 60),
         }
     }
+}
+
+/// What a daemon that is told to end does with agents at work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnShutdown {
+    /// They run on; the next daemon takes them up where they are.
+    #[default]
+    Detach,
+    /// They may come to their end within [`Timeouts::drain`]; then they are suspended.
+    Drain,
+    /// They are ended at once; the next daemon begins their attempts again.
+    Suspend,
 }
 
 /// How commits and merges are made.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 use crate::config::{
-    AgentProfile, Config, GitOptions, Home, Limits, MergeMethod, Project, Timeouts,
+    AgentProfile, Config, GitOptions, Home, Limits, MergeMethod, OnShutdown, Project, Timeouts,
 };
 use crate::failure::Failure;
 use crate::graph::{Framework, SandboxKind};
@@ -37,6 +37,7 @@ pub(crate) struct Raw {
     home: RawHome,
     limits: RawLimits,
     timeouts: RawTimeouts,
+    on_shutdown: RawOnShutdown,
     git: RawGit,
     disk_free_min_mib: Option<Whole>,
     projects: Vec<RawProject>,
@@ -84,6 +85,7 @@ struct RawTimeouts {
     idle: Option<Span>,
     gate: Option<Span>,
     grace: Option<Span>,
+    drain: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -92,6 +94,15 @@ struct RawGit {
     merge_method: RawMergeMethod,
     author_name: Option<String>,
     author_email: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawOnShutdown {
+    #[default]
+    Detach,
+    Drain,
+    Suspend,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -205,6 +216,12 @@ impl Raw {
                 idle: self.timeouts.idle.map(|s| s.0),
                 gate: self.timeouts.gate.map_or(timeouts.gate, |s| s.0),
                 grace: self.timeouts.grace.map_or(timeouts.grace, |s| s.0),
+                drain: self.timeouts.drain.map_or(timeouts.drain, |s| s.0),
+            },
+            on_shutdown: match self.on_shutdown {
+                RawOnShutdown::Detach => OnShutdown::Detach,
+                RawOnShutdown::Drain => OnShutdown::Drain,
+                RawOnShutdown::Suspend => OnShutdown::Suspend,
             },
             git: self.git.check(),
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),

@@ -7,18 +7,21 @@ use std::fs::{File, Permissions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
-use crate::orchestrator::{Command, Handle, Receipt};
+use crate::orchestrator::{Closed, Command, GlobalCommand, Handle, Receipt};
+use crate::state::RunOptions;
 
-/// The longest request or answer, in bytes: a note of 64 KiB with room for its escapes.
-const LINE_BYTES_MAX: u64 = 512 * 1024;
+/// The longest request or answer, in bytes: the largest graph with room for its escapes.
+const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// How long the other side may take for a request or an answer. A command answers when it is
 /// durable, which a busy disk may delay.
@@ -46,6 +49,38 @@ pub enum Error {
     Timeout,
 }
 
+/// What may be asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// A verb on a run.
+    Run(Command),
+    /// A verb on everything or on a project.
+    Global(GlobalCommand),
+    /// A graph to be run.
+    Submit(Box<Order>),
+}
+
+/// A graph to be run, as it is sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Order {
+    /// The graph's file, byte for byte.
+    pub source: String,
+    /// The repository to work on, absolute.
+    pub repo: PathBuf,
+    /// What the submitter sets above the graph.
+    pub options: RunOptions,
+    /// Who.
+    pub submitter: String,
+}
+
+/// Who takes orders for the process that listens.
+#[async_trait]
+pub trait Clerk: Send + Sync {
+    /// Checks and submits a graph; the receipt names the run.
+    async fn submit(&self, order: Order) -> Result<Receipt, Failure>;
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Response {
@@ -68,8 +103,13 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Listens in `data_dir`, which the caller owns: a socket that lies there is stale.
-    pub fn start(data_dir: &Path, handle: Handle) -> Result<Self, Error> {
+    /// Listens in `data_dir`, which the caller owns: a socket that lies there is stale. Without a
+    /// clerk no graphs are taken.
+    pub fn start(
+        data_dir: &Path,
+        handle: Handle,
+        clerk: Option<Arc<dyn Clerk>>,
+    ) -> Result<Self, Error> {
         let path = data_dir.join(SOCKET);
         drop(std::fs::remove_file(&path));
         let dir = File::open(data_dir)?;
@@ -78,7 +118,9 @@ impl Server {
         let accepting = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, handle.clone()))),
+                    Ok((stream, _)) => {
+                        drop(tokio::spawn(serve(stream, handle.clone(), clerk.clone())))
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a client of the control socket was not let in");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -95,20 +137,32 @@ fn short(dir: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()))
 }
 
-async fn serve(stream: UnixStream, handle: Handle) {
-    if let Err(error) = tokio::time::timeout(PATIENCE, answer(stream, handle)).await {
+async fn serve(stream: UnixStream, handle: Handle, clerk: Option<Arc<dyn Clerk>>) {
+    if let Err(error) = tokio::time::timeout(PATIENCE, answer(stream, handle, clerk)).await {
         tracing::warn!(%error, "a client of the control socket was too slow");
     }
 }
 
-async fn answer(mut stream: UnixStream, handle: Handle) -> Result<(), Error> {
+async fn answer(
+    mut stream: UnixStream,
+    handle: Handle,
+    clerk: Option<Arc<dyn Clerk>>,
+) -> Result<(), Error> {
     let line = read_line(&mut stream).await?;
-    let response = match serde_json::from_str::<Command>(&line) {
-        Ok(command) => match handle.command(command).await {
-            Ok(Ok(receipt)) => Response::Receipt(receipt),
-            Ok(Err(failure)) => Response::Failure(failure),
-            Err(closed) => Response::Failure(Failure::outside(closed.to_string())),
-        },
+    let closed = |closed: Closed| Err(Failure::outside(closed.to_string()));
+    let response = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => {
+            let answer = match request {
+                Request::Run(command) => handle.command(command).await.unwrap_or_else(closed),
+                Request::Global(command) => handle.global(command).await.unwrap_or_else(closed),
+                Request::Submit(order) => match clerk {
+                    Some(clerk) => clerk.submit(*order).await,
+                    None => Err(Failure::user("the process at work takes no other graphs")
+                        .hint("wait until it ends, or end it with Ctrl-C; then `taskloom serve`")),
+                },
+            };
+            answer.map_or_else(Response::Failure, Response::Receipt)
+        }
         Err(why) => Response::Failure(
             Failure::user(format!("the request is not understood: {why}"))
                 .hint("use the `taskloom` of the version that runs"),
@@ -117,12 +171,12 @@ async fn answer(mut stream: UnixStream, handle: Handle) -> Result<(), Error> {
     write_line(&mut stream, &response).await
 }
 
-/// Has the owner of `data_dir` carry out a command.
-pub async fn ask(data_dir: &Path, command: &Command) -> Result<Result<Receipt, Failure>, Error> {
+/// Has the owner of `data_dir` do something.
+pub async fn ask(data_dir: &Path, request: &Request) -> Result<Result<Receipt, Failure>, Error> {
     let dir = File::open(data_dir).map_err(|_| Error::Nobody)?;
     let mut stream = UnixStream::connect(short(&dir)).await.map_err(|_| Error::Nobody)?;
     let exchange = async {
-        write_line(&mut stream, command).await?;
+        write_line(&mut stream, request).await?;
         read_line(&mut stream).await
     };
     let line = tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| Error::Timeout)??;

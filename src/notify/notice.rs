@@ -16,8 +16,8 @@ pub struct Notice {
     pub kind: NoticeKind,
     /// In which project.
     pub project: ProjectId,
-    /// In which of its runs.
-    pub run: RunName,
+    /// In which of its runs, if in one.
+    pub run: Option<RunName>,
     /// On which task, if on one.
     pub task: Option<TaskId>,
     /// On which lane, if on one.

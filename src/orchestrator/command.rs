@@ -1,12 +1,13 @@
 //! What people may ask of the engine, and what it answers.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::graph::Graph;
-use crate::ids::{LaneId, RunId, RunName, TaskId};
+use crate::ids::{CommitId, LaneId, ProjectId, RunId, RunName, TaskId};
 use crate::state::{ProjectRecord, RunOptions};
 
 /// A graph to be run.
@@ -64,6 +65,20 @@ pub enum Verb {
         note: Option<String>,
         /// Start over, without the work so far.
         fresh: bool,
+        /// Also try again what builds on it and is at a dead end or stale.
+        #[serde(default)]
+        downstream: bool,
+    },
+    /// Do a task that has succeeded again, on top of what is merged. What builds on it and has
+    /// succeeded too is stale: a person decides about each.
+    Rewind {
+        /// Which.
+        task: TaskId,
+        /// What the next attempt should know.
+        note: Option<String>,
+        /// Do what is stale by it again as well.
+        #[serde(default)]
+        downstream: bool,
     },
     /// Pass over a task; dependents go on without it.
     Skip {
@@ -82,19 +97,41 @@ pub enum Verb {
         /// Which; `None`: the run.
         task: Option<TaskId>,
     },
-    /// Start nothing new in the run.
-    Pause,
+    /// Start nothing new in the run; or park one task, whose attempt is ended.
+    Pause {
+        /// Which task; `None`: the run.
+        #[serde(default)]
+        task: Option<TaskId>,
+    },
     /// Go on.
-    Resume,
-    /// Let a pull request through, as it is now.
+    Resume {
+        /// With which task; `None`: the run.
+        #[serde(default)]
+        task: Option<TaskId>,
+    },
+    /// Start a task before or after others.
+    Reprioritise {
+        /// Which.
+        task: TaskId,
+        /// Its priority from now on: lower goes first.
+        priority: i32,
+    },
+    /// Let a pull request through.
     Approve {
         /// Which.
         target: Target,
+        /// The commit that the person was shown; refused if it is another one now. `None`: as it
+        /// is now.
+        #[serde(default)]
+        commit: Option<CommitId>,
     },
     /// Send a pull request back with a note.
     Reject {
         /// Which.
         target: Target,
+        /// The commit that the person was shown, as in [`Verb::Approve`].
+        #[serde(default)]
+        commit: Option<CommitId>,
         /// Why.
         note: Option<String>,
     },
@@ -105,6 +142,32 @@ pub enum Verb {
         /// The answer.
         text: String,
     },
+    /// Tell an agent something while it works. An agent that takes no messages, or has ended, is
+    /// told in its next attempt.
+    Steer {
+        /// Which task's agent.
+        task: TaskId,
+        /// What.
+        text: String,
+    },
+}
+
+impl Verb {
+    /// Whether a run that has come to rest may go on by it.
+    pub(crate) fn sets_going(&self) -> bool {
+        match self {
+            Self::Pause { .. } | Self::Reprioritise { .. } | Self::Steer { .. } => false,
+            Self::Retry { .. }
+            | Self::Rewind { .. }
+            | Self::Skip { .. }
+            | Self::Stop { .. }
+            | Self::Cancel { .. }
+            | Self::Resume { .. }
+            | Self::Approve { .. }
+            | Self::Reject { .. }
+            | Self::Answer { .. } => true,
+        }
+    }
 }
 
 /// A verb on a run by somebody.
@@ -116,6 +179,41 @@ pub struct Command {
     pub who: String,
     /// What.
     pub verb: Verb,
+    /// Only say what it would do.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What an operator asks of everything, or of a project. Asking twice is asking once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum GlobalVerb {
+    /// Start nothing new, also after a restart, until it is resumed.
+    Pause {
+        /// In which project; `None`: in all.
+        project: Option<ProjectId>,
+    },
+    /// Go on.
+    Resume {
+        /// With which project; `None`: with everything, also after a drain or in safe mode.
+        project: Option<ProjectId>,
+    },
+    /// Start nothing new in this process; what runs goes on.
+    Drain,
+    /// Drain, then end what still runs so that a later process goes on with it, then end.
+    Shutdown {
+        /// How long what runs may go on.
+        within: Duration,
+    },
+}
+
+/// A verb on everything or on a project, by somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GlobalCommand {
+    /// Who asks.
+    pub who: String,
+    /// What.
+    pub verb: GlobalVerb,
     /// Only say what it would do.
     #[serde(default)]
     pub dry_run: bool,

@@ -3,25 +3,25 @@
 //! While a transaction is being written, events gather for the next: the batch grows by itself
 //! under load, and no timer decides about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::graph;
 use crate::ids::{GraphName, ProjectId, RunId, RunName};
 use crate::notify::{self, Delivery, Notice, Notifier};
-use crate::orchestrator::command::{Answer, Submission, Submitted};
+use crate::orchestrator::command::{Answer, GlobalVerb, Submission, Submitted};
 use crate::orchestrator::handle::{Event, Handle, Shutdown};
+use crate::orchestrator::load::holds;
 use crate::orchestrator::step::Turn;
 use crate::orchestrator::view::RunView;
-use crate::orchestrator::world::World;
+use crate::orchestrator::world::{Run, World};
 use crate::runner::{AttemptContext, Executor, Job, Report, Reporter, RunInfo};
-use crate::state::{Effect, EffectKey, Entry, ProjectRecord, RunRecord, RunState, Verb};
-use crate::store::{self, Store, StoredRun};
-use crate::time::Clock;
+use crate::state::{Effect, EffectKey, Entry, RunRecord, RunState, Verb};
+use crate::store::{self, Store};
+use crate::time::{Clock, Timestamp};
 
 /// How many events one transaction may hold: enough to use a slow disk well, little enough that
 /// the first of them is not kept waiting for the last.
@@ -33,6 +33,9 @@ const LISTENER_BACKLOG: usize = 1024;
 /// How long the loop waits before it tries again to write to a store that failed. Agents go on
 /// meanwhile; nothing is started and nothing is lost.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// After how many tries the log says again that the store does not take changes.
+const STORE_COMPLAINTS: u32 = 60;
 
 /// How long a notice that could not be delivered waits before the next try.
 const NOTICE_RETRY: Duration = Duration::from_secs(5);
@@ -51,9 +54,21 @@ pub struct Options {
     pub seed: u64,
     /// Which runs are worked on.
     pub scope: Scope,
-    /// Start no attempt, and take up only those that are told something: for commands without a
-    /// daemon.
-    pub hold: bool,
+    /// What the process is for.
+    pub role: Role,
+}
+
+/// What the process that owns the store is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Works for the person at its terminal.
+    Attached,
+    /// Works for everybody, and is started again whenever it ends: if it ends without a word five
+    /// times within ten minutes, it starts nothing until a person says so.
+    Daemon,
+    /// Carries out one command because there is no daemon: starts no attempt, and takes up only
+    /// those that are told something.
+    Errand,
 }
 
 /// Which runs the engine works on.
@@ -80,18 +95,28 @@ pub struct Doors {
     pub clock: Arc<dyn Clock>,
 }
 
-struct Engine {
-    options: Options,
-    doors: Doors,
-    world: World,
+pub(super) struct Engine {
+    pub(super) options: Options,
+    pub(super) doors: Doors,
+    pub(super) world: World,
     /// The last number given to each graph of each project.
-    numbers: BTreeMap<(ProjectId, GraphName), u32>,
+    pub(super) numbers: BTreeMap<(ProjectId, GraphName), u32>,
     events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     journal: broadcast::Sender<Arc<[Entry]>>,
     notices: mpsc::UnboundedSender<(u64, Notice)>,
     waiting: Vec<Waiting>,
-    ending: Option<(Shutdown, oneshot::Sender<()>)>,
+    /// What came while the store did not take changes.
+    late: VecDeque<Event>,
+    ending: Option<Ending>,
+}
+
+/// How the engine is to end.
+struct Ending {
+    how: Shutdown,
+    /// Until when what runs may go on.
+    deadline: Timestamp,
+    done: Option<oneshot::Sender<()>>,
 }
 
 /// An answer that is given once the turn is durable.
@@ -116,19 +141,25 @@ pub async fn spawn(
         numbers: BTreeMap::new(),
         events,
         sender: sender.clone(),
-        journal: journal.clone(),
+        journal,
         notices,
         waiting: Vec::new(),
+        late: VecDeque::new(),
         ending: None,
         options,
         doors,
     };
-    if engine.options.hold {
-        engine.world.drain();
+    engine.world.desk.idle_hands = engine.options.role == Role::Errand;
+    engine.world.desk.holds = holds(&*engine.doors.store).await?;
+    if engine.options.role == Role::Daemon {
+        engine.look_back().await?;
     }
     engine.load().await?;
+    if engine.options.role != Role::Errand {
+        engine.world.begin_recovery();
+    }
     let delivery = tokio::spawn(deliver(engine.doors.notifier.clone(), inbox, sender.clone()));
-    let handle = Handle { events: sender, journal };
+    let handle = Handle { events: sender, journal: engine.journal.downgrade() };
     let work = async move {
         engine.run().await;
         // What cannot be delivered now is in the store and is delivered by the next process.
@@ -137,66 +168,9 @@ pub async fn spawn(
     Ok((handle, tokio::spawn(work)))
 }
 
-/// A run as the store has it, without an engine: for readers beside the owner, or when there is
-/// none. `driven` says whether some process works on it.
-pub async fn look(
-    store: &dyn Store,
-    run: RunId,
-    options: &Options,
-    driven: bool,
-) -> Result<Option<RunView>, store::Error> {
-    let Some(stored) = store.load(run).await? else { return Ok(None) };
-    let info = Arc::new(info_of(store, &stored).await?);
-    let mut world = World::new(store.counters().await?, options.slots, options.seed);
-    world.adopt(info, stored, options.run_slots);
-    let view = world.view(run);
-    Ok(view.map(|view| if driven { view } else { view.left_alone() }))
-}
-
-async fn info_of(store: &dyn Store, stored: &StoredRun) -> Result<RunInfo, store::Error> {
-    let projects = store.projects().await?;
-    let project = projects.into_iter().find(|p| p.id == stored.run.project);
-    let project = project.ok_or_else(|| store::Error::Inconsistent {
-        table: "projects",
-        column: "id",
-        row: stored.run.project.to_string(),
-        why: "a run's project is gone".to_owned(),
-    })?;
-    run_info(&stored.run, project, stored.source.clone())
-}
-
 impl Engine {
-    async fn load(&mut self) -> Result<(), store::Error> {
-        for record in self.doors.store.runs(None).await? {
-            let key = (record.project.clone(), record.name.graph.clone());
-            let last = self.numbers.entry(key).or_default();
-            *last = (*last).max(record.name.number);
-            let wanted = match self.options.scope {
-                Scope::All => record.state == RunState::Open,
-                Scope::One(run) => record.id == run,
-                Scope::New => false,
-            };
-            if !wanted {
-                continue;
-            }
-            let Some(stored) = self.doors.store.load(record.id).await? else { continue };
-            let info = Arc::new(info_of(&*self.doors.store, &stored).await?);
-            self.world.adopt(info, stored, self.options.run_slots);
-        }
-        for (seq, text) in self.doors.store.notices().await? {
-            if self.options.hold {
-                break;
-            }
-            if let Ok(notice) = serde_json::from_str::<Notice>(&text) {
-                self.announce(seq, notice);
-            }
-        }
-        Ok(())
-    }
-
     async fn run(mut self) {
-        let owed: Vec<EffectKey> =
-            self.world.runs.values().flat_map(crate::orchestrator::world::Run::owed).collect();
+        let owed: Vec<EffectKey> = self.world.runs.values().flat_map(Run::owed).collect();
         self.begin();
         let mut turn = self.world.finish();
         turn.dispatch.extend(owed);
@@ -204,16 +178,41 @@ impl Engine {
         let mut gathered = Vec::new();
         while !self.is_over() {
             self.gather(&mut gathered).await;
+            for event in &gathered {
+                self.fetch_for(event).await;
+            }
             self.begin();
+            self.suspend_if_due();
             for event in gathered.drain(..) {
                 self.step(event);
             }
             let turn = self.world.finish();
             self.conclude(turn).await;
+            self.let_go_of_settled();
         }
-        if let Some((_, done)) = self.ending.take() {
-            self.doors.executor.detach();
+        self.doors.executor.detach();
+        if self.options.role == Role::Daemon && self.set_starts(&[]).await.is_err() {
+            tracing::warn!("the next start will count this end as a crash");
+        }
+        if let Some(done) = self.ending.take().and_then(|ending| ending.done) {
             done.send(()).ok();
+        }
+    }
+
+    /// A process that works on everything does not keep what has come to rest.
+    fn let_go_of_settled(&mut self) {
+        for id in std::mem::take(&mut self.world.desk.settled) {
+            let rests = |run: &Run| !run.is_open() && run.effects.is_empty() && run.timers == 0;
+            if self.options.scope == Scope::All && self.world.runs.get(&id).is_some_and(rests) {
+                self.world.runs.remove(&id);
+            }
+        }
+    }
+
+    fn suspend_if_due(&mut self) {
+        let now = self.world.desk.now;
+        if self.ending.as_ref().is_some_and(|ending| ending.deadline <= now) {
+            self.world.suspend();
         }
     }
 
@@ -223,9 +222,9 @@ impl Engine {
     }
 
     fn is_over(&self) -> bool {
-        match &self.ending {
-            Some((Shutdown::Detach, _)) => true,
-            Some((Shutdown::EndAgents, _)) => {
+        match self.ending.as_ref().map(|ending| ending.how) {
+            Some(Shutdown::Detach) => true,
+            Some(Shutdown::EndAgents) => {
                 let mut owed = self.world.runs.values().flat_map(|run| run.effects.keys());
                 owed.all(|key| key.verb != Verb::Attempt)
             }
@@ -235,8 +234,13 @@ impl Engine {
 
     /// Waits for at least one event or the next deadline, and takes what else is there.
     async fn gather(&mut self, into: &mut Vec<Event>) {
+        if !self.late.is_empty() {
+            into.extend(self.late.drain(..));
+            return;
+        }
         let now = self.doors.clock.now();
-        match self.world.next_due() {
+        let deadline = self.ending.as_ref().map(|ending| ending.deadline).filter(|at| *at > now);
+        match self.world.next_due().into_iter().chain(deadline).min() {
             Some(due) if due <= now => {
                 while let Ok(event) = self.events.try_recv() {
                     into.push(event);
@@ -266,6 +270,15 @@ impl Engine {
                 let answer = self.world.command(&command);
                 self.waiting.push(Waiting::Answered(reply, answer));
             }
+            Event::Global(command, reply) => {
+                let answer = self.world.global(&command);
+                if let GlobalVerb::Shutdown { within } = command.verb
+                    && !command.dry_run
+                {
+                    self.end(Shutdown::EndAgents, within, None);
+                }
+                self.waiting.push(Waiting::Answered(reply, answer));
+            }
             Event::View(run, reply) => {
                 let view = self.world.view(run);
                 self.waiting.push(Waiting::Viewed(reply, view));
@@ -274,12 +287,17 @@ impl Engine {
             Event::Drain => self.world.drain(),
             Event::Told(seq) => self.world.desk.batch.notices_done.push(seq),
             Event::Shutdown(how, done) => {
-                match how {
-                    Shutdown::Detach => self.world.drain(),
-                    Shutdown::EndAgents => self.world.suspend(),
-                }
-                self.ending = Some((how, done));
+                self.world.drain();
+                self.end(how, Duration::ZERO, Some(done));
             }
+        }
+    }
+
+    fn end(&mut self, how: Shutdown, within: Duration, done: Option<oneshot::Sender<()>>) {
+        let deadline = self.world.desk.now + within;
+        self.ending = Some(Ending { how, deadline, done });
+        if how == Shutdown::EndAgents {
+            self.suspend_if_due();
         }
     }
 
@@ -319,8 +337,8 @@ impl Engine {
         let Turn { batch, mut dispatch, messages } = turn;
         let journal: Arc<[Entry]> = batch.journal.clone().into();
         let notices = batch.notices.clone();
-        if !batch.is_empty() {
-            self.keep(batch).await;
+        if !batch.is_empty() && !self.keep(batch).await {
+            return;
         }
         for waiting in self.waiting.drain(..) {
             match waiting {
@@ -333,12 +351,15 @@ impl Engine {
             drop(self.journal.send(journal));
         }
         // A command without a daemon shows none; the next process does.
-        for (seq, text) in notices.into_iter().filter(|_| !self.options.hold) {
+        for (seq, text) in notices.into_iter().filter(|_| self.options.role != Role::Errand) {
             if let Ok(notice) = serde_json::from_str::<Notice>(&text) {
                 self.announce(seq, notice);
             }
         }
-        if self.options.hold {
+        if self.world.desk.safe_mode.is_some() {
+            return;
+        }
+        if self.options.role == Role::Errand {
             let told = |key: &EffectKey| messages.iter().any(|(told, _)| told == key);
             dispatch.retain(|key| key.verb != Verb::Attempt);
             let owed = self.world.runs.values().flat_map(|run| run.owed());
@@ -352,13 +373,50 @@ impl Engine {
         }
     }
 
-    async fn keep(&mut self, batch: store::Batch) {
+    /// Keeps a batch, however long that takes; people can look and end the process meanwhile.
+    /// Whether it was kept: if not, this process ends as if it had been killed before it.
+    async fn keep(&mut self, batch: store::Batch) -> bool {
+        let mut tries = 0;
         while let Err(error) = self.doors.store.commit(&batch).await {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the store did not take a change; trying again"
-            );
-            tokio::time::sleep(STORE_RETRY).await;
+            if tries % STORE_COMPLAINTS == 0 {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the store does not take changes; trying again");
+            }
+            tries += 1;
+            self.show_waiting();
+            let again = tokio::time::sleep(STORE_RETRY);
+            tokio::pin!(again);
+            loop {
+                tokio::select! {
+                    () = &mut again => break,
+                    Some(event) = self.events.recv() => match event {
+                        Event::View(run, reply) => drop(reply.send(self.world.view(run))),
+                        Event::Shutdown(_, done) => {
+                            self.end(Shutdown::Detach, Duration::ZERO, Some(done));
+                            return false;
+                        }
+                        event @ (Event::Submit(..)
+                        | Event::Command(..)
+                        | Event::Global(..)
+                        | Event::Report(..)
+                        | Event::Told(_)
+                        | Event::Drain) => self.late.push_back(event),
+                    },
+                }
+            }
+        }
+        true
+    }
+
+    /// Whoever only looks need not wait for the store.
+    fn show_waiting(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting {
+                Waiting::Viewed(reply, view) => drop(reply.send(view)),
+                other @ (Waiting::Submitted(..) | Waiting::Answered(..)) => {
+                    self.waiting.push(other)
+                }
+            }
         }
     }
 
@@ -392,9 +450,14 @@ impl Engine {
         self.doors.executor.execute(job, Reporter::new(key, Arc::new(send)));
     }
 
-    fn announce(&self, seq: u64, notice: Notice) {
+    pub(super) fn announce(&self, seq: u64, notice: Notice) {
         drop(self.notices.send((seq, notice)));
     }
+}
+
+/// The name under which the store keeps a graph's source.
+fn digest(source: &str) -> String {
+    Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Delivers notices one after another, in order, each until it is delivered or of no use.
@@ -421,31 +484,4 @@ async fn deliver(
             return;
         }
     }
-}
-
-/// The name under which the store keeps a graph's source.
-fn digest(source: &str) -> String {
-    Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn run_info(
-    record: &RunRecord,
-    project: ProjectRecord,
-    source: String,
-) -> Result<RunInfo, store::Error> {
-    let graph = graph::load(source.as_bytes()).map_err(|problems| store::Error::Inconsistent {
-        table: "graphs",
-        column: "source",
-        row: record.graph_digest.clone(),
-        why: problems.first().map(ToString::to_string).unwrap_or_default(),
-    })?;
-    Ok(RunInfo {
-        id: record.id,
-        name: record.name.clone(),
-        teardown: record.options.teardown.unwrap_or(graph.settings().teardown),
-        project,
-        graph,
-        source,
-        submitter: record.submitter.clone(),
-    })
 }

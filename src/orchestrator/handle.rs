@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::ids::RunId;
-use crate::orchestrator::command::{Answer, Command, Submission, Submitted};
+use crate::orchestrator::command::{Answer, Command, GlobalCommand, Submission, Submitted};
 use crate::orchestrator::view::RunView;
 use crate::runner::Report;
 use crate::state::{EffectKey, Entry};
@@ -14,6 +14,7 @@ use crate::state::{EffectKey, Entry};
 pub(crate) enum Event {
     Submit(Box<Submission>, oneshot::Sender<Submitted>),
     Command(Command, oneshot::Sender<Answer>),
+    Global(GlobalCommand, oneshot::Sender<Answer>),
     View(RunId, oneshot::Sender<Option<RunView>>),
     Report(EffectKey, Report),
     Told(u64),
@@ -39,7 +40,8 @@ pub struct Closed;
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) events: mpsc::UnboundedSender<Event>,
-    pub(crate) journal: broadcast::Sender<Arc<[Entry]>>,
+    /// Weak: listeners are told when the engine has ended.
+    pub(crate) journal: broadcast::WeakSender<Arc<[Entry]>>,
 }
 
 impl Handle {
@@ -53,15 +55,23 @@ impl Handle {
         self.ask(|reply| Event::Command(command, reply)).await
     }
 
+    /// Carries out a verb on everything or on a project. When this returns, it survives a crash.
+    pub async fn global(&self, command: GlobalCommand) -> Result<Answer, Closed> {
+        self.ask(|reply| Event::Global(command, reply)).await
+    }
+
     /// A run as it is now; `None` if the engine does not work on it.
     pub async fn view(&self, run: RunId) -> Result<Option<RunView>, Closed> {
         self.ask(|reply| Event::View(run, reply)).await
     }
 
     /// Every line of the journal from now on, in commit order, in batches. A receiver that falls
-    /// behind is told so and reads the store.
+    /// behind is told so and reads the store. It closes when the engine ends.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<[Entry]>> {
-        self.journal.subscribe()
+        match self.journal.upgrade() {
+            Some(journal) => journal.subscribe(),
+            None => broadcast::channel(1).1,
+        }
     }
 
     /// Starts nothing new from now on; what runs goes on.

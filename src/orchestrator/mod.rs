@@ -9,11 +9,15 @@
 mod command;
 mod engine;
 mod handle;
+mod load;
 pub(crate) mod step;
 mod view;
 pub(crate) mod world;
 
-pub use command::{Answer, Command, Receipt, Submission, Submitted, Target, Verb};
-pub use engine::{Doors, Options, Scope, look, spawn};
+pub use command::{
+    Answer, Command, GlobalCommand, GlobalVerb, Receipt, Submission, Submitted, Target, Verb,
+};
+pub use engine::{Doors, Options, Role, Scope, spawn};
 pub use handle::{Closed, Handle};
+pub use load::look;
 pub use view::RunView;

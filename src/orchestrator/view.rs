@@ -136,13 +136,22 @@ impl Run {
         if self.record.fatal.is_some() {
             return WaitingOn::Fatal;
         }
+        if let Some(hold) = &desk.holds.all {
+            return WaitingOn::AllPaused { by: hold.by.clone() };
+        }
+        if let Some(hold) = desk.holds.projects.get(&self.record.project) {
+            return WaitingOn::ProjectPaused { by: hold.by.clone() };
+        }
         if self.record.paused {
             return WaitingOn::RunPaused;
         }
         if let Some(reason) = self.why_lane_closed(self.graph().task(task).lane) {
             return reason;
         }
-        if desk.draining {
+        if let Some(why) = &desk.safe_mode {
+            return WaitingOn::SafeMode { why: why.clone() };
+        }
+        if desk.starts_nothing() {
             return WaitingOn::Draining;
         }
         if self.max_running.is_some_and(|max| self.running >= max) {

@@ -8,14 +8,18 @@ use std::sync::Arc;
 use crate::entropy::Entropy;
 use crate::graph::{Frontier, Graph, LaneIx, TaskIx};
 use crate::ids::RunId;
+use crate::orchestrator::step::Recovery;
 use crate::runner::{RunInfo, ToAttempt};
 use crate::scheduler::{Key, ReadyIndex};
 use crate::state::{
-    Effect, EffectKey, Entry, LaneRecord, LaneState, Outcome, Part, RunRecord, RunState, Step,
-    Subject, TaskRecord, TaskState, Verb, What,
+    Effect, EffectKey, Entry, Holds, LaneRecord, LaneState, Outcome, Part, RunRecord, RunState,
+    Step, Subject, TaskRecord, TaskState, Verb, What,
 };
 use crate::store::{Batch, StoredRun};
 use crate::time::Timestamp;
+
+/// The setting under which the store keeps what is paused above single runs.
+pub(crate) const HOLDS: &str = "holds";
 
 /// Everything that the engine works on.
 #[derive(Debug)]
@@ -36,8 +40,18 @@ pub(crate) struct Desk {
     pub(crate) slots: u32,
     /// How many do.
     pub(crate) slots_used: u32,
-    /// Start nothing new.
+    /// Start nothing new until this is lifted or the process ends.
     pub(crate) draining: bool,
+    /// Start nothing new, ever: this is a command without a daemon.
+    pub(crate) idle_hands: bool,
+    /// Start nothing new until a person says so, and why.
+    pub(crate) safe_mode: Option<String>,
+    /// What is paused above single runs.
+    pub(crate) holds: Holds,
+    /// What is being found out about attempts that an earlier process began.
+    pub(crate) recovery: Option<Recovery>,
+    /// Runs that came to rest in this turn.
+    pub(crate) settled: Vec<RunId>,
     /// What is due when.
     pub(crate) timers: BTreeSet<(Timestamp, RunId, Part)>,
     pub(crate) entropy: Entropy,
@@ -109,6 +123,11 @@ impl Changed {
 }
 
 impl Desk {
+    /// Whether nothing new starts, in whatever project.
+    pub(crate) fn starts_nothing(&self) -> bool {
+        self.draining || self.idle_hands || self.safe_mode.is_some()
+    }
+
     pub(crate) fn journal(
         &mut self,
         run: RunId,
@@ -136,6 +155,11 @@ impl World {
             slots,
             slots_used: 0,
             draining: false,
+            idle_hands: false,
+            safe_mode: None,
+            holds: Holds::default(),
+            recovery: None,
+            settled: Vec::new(),
             timers: BTreeSet::new(),
             entropy: Entropy::seeded(seed),
             touched: BTreeSet::new(),
@@ -159,7 +183,7 @@ impl World {
         }
         run.effects = stored.effects.into_iter().map(|e| (e.key(), e)).collect();
         run.derive(&mut self.desk);
-        run.end_again(&mut self.desk);
+        run.tell_again(&mut self.desk);
         self.desk.touched.insert(run.info.id);
         self.runs.insert(run.info.id, run);
     }
@@ -225,16 +249,19 @@ impl Run {
         self.want_lanes();
     }
 
-    /// Attempts that were to be ended, and whose process may have died before it told them.
-    fn end_again(&mut self, desk: &mut Desk) {
-        let ending = |key: &&EffectKey| match key.part {
-            Part::Task(task) => {
-                key.verb == Verb::Attempt && self.tasks[task.at()].ending().is_some()
+    /// What attempts were to be told, when the process may have died before it told them.
+    pub(crate) fn tell_again(&self, desk: &mut Desk) {
+        for key in self.effects.keys().filter(|key| key.verb == Verb::Attempt) {
+            let Part::Task(task) = key.part else { continue };
+            let record = &self.tasks[task.at()];
+            if record.ending().is_some() {
+                desk.messages.push((*key, ToAttempt::Stop));
+            } else {
+                let steers = record.more.iter().flat_map(|more| &more.steers);
+                let steers = steers.map(|steer| (*key, ToAttempt::Steer(steer.clone())));
+                desk.messages.extend(steers);
             }
-            Part::Lane(_) => false,
-        };
-        let keys = self.effects.keys().filter(ending);
-        desk.messages.extend(keys.map(|key| (*key, ToAttempt::Stop)));
+        }
     }
 
     /// Lanes without an integration branch that have something to do.

@@ -7,7 +7,7 @@ use crate::graph::{Graph, LaneIx, Teardown};
 use crate::ids::{Branches, CommitId, RunId, RunName};
 use crate::state::{
     Answer, AttemptEnd, Delivered, Effect, EffectKey, FailureClass, LaneCheck, ProjectRecord,
-    Question, Step, TaskFailure,
+    Question, Steer, Step, TaskFailure,
 };
 
 /// A run, as those who work for it need it. Never changes.
@@ -105,7 +105,7 @@ pub struct AttemptContext {
     pub answer: Option<Answer>,
 }
 
-/// What happened to a job. The job is over with any report but the first five.
+/// What happened to a job. The job is over with any report but the first seven.
 #[derive(Debug)]
 pub enum Report {
     /// The attempt came to another step.
@@ -121,6 +121,15 @@ pub enum Report {
     Asked(Question),
     /// The agent has its answer.
     Answered,
+    /// The agent has taken what it was told, or cannot be told anything while it works.
+    Steered {
+        /// What: [`Steer::seq`].
+        seq: u64,
+        /// Whether it has.
+        taken: bool,
+    },
+    /// How a process found the attempt that an earlier one began.
+    Found(Found),
     /// Something that a person may want to know.
     Remark(String),
     /// The attempt is over.
@@ -147,6 +156,17 @@ pub enum Report {
     TargetMoved,
     /// It could not be done.
     Failed(StepFailure),
+}
+
+/// How a process found an attempt that an earlier one began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Found {
+    /// The agent is at work and never noticed.
+    AtWork,
+    /// The agent ended meanwhile; its result is taken.
+    Ended,
+    /// No agent had begun; it is launched now.
+    NotBegun,
 }
 
 /// Why a job could not be done.
@@ -180,6 +200,8 @@ pub enum ToAttempt {
     Stop,
     /// The answer to a question.
     Answer(Answer),
+    /// Something that a person wants it to know. It reports whether the agent has taken it.
+    Steer(Steer),
 }
 
 /// Where reports about one job go. Cheap to clone.

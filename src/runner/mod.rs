@@ -16,7 +16,8 @@ mod shop;
 mod waste;
 
 pub use job::{
-    AttemptContext, Executor, Job, LaneEnd, Report, Reporter, RunInfo, StepFailure, ToAttempt,
+    AttemptContext, Executor, Found, Job, LaneEnd, Report, Reporter, RunInfo, StepFailure,
+    ToAttempt,
 };
 pub use layout::Layout;
 pub use shop::{AgentProfile, Options, Shop};

@@ -274,7 +274,8 @@ async fn carry_out(
     let result = match &job.effect {
         Effect::Attempt { task, attempt, .. } => {
             let (task, attempt) = (*task, *attempt);
-            let end = attempt::run(&shop, &job, task, attempt, &reporter, told).await;
+            let ears = attempt::Ears::new(told);
+            let end = attempt::run(&shop, &job, task, attempt, &reporter, ears).await;
             return Report::AttemptEnded(end);
         }
         Effect::PrepareLane { lane, .. } => lanes::prepare(&shop, run, *lane).await,

@@ -85,6 +85,21 @@ pub enum WaitingOn {
     Failed,
     /// Somebody paused the run.
     RunPaused,
+    /// Somebody paused the project.
+    ProjectPaused {
+        /// Who.
+        by: String,
+    },
+    /// Somebody paused everything.
+    AllPaused {
+        /// Who.
+        by: String,
+    },
+    /// The daemon ended too often in a short time and starts nothing until a person says so.
+    SafeMode {
+        /// What happened.
+        why: String,
+    },
     /// Nothing new is started: the engine drains.
     Draining,
     /// No process drives this run now.
@@ -122,6 +137,10 @@ impl WaitingOn {
             | Self::Failed
             | Self::Upstream { .. }
             | Self::RunPaused
+            | Self::ProjectPaused { .. }
+            | Self::AllPaused { .. }
+            | Self::SafeMode { .. }
+            | Self::Parked { why: ParkReason::Operator, .. }
             | Self::Fatal
             | Self::Approval
             | Self::Answer
@@ -174,11 +193,17 @@ impl fmt::Display for WaitingOn {
             Self::Parked { until: Some(until), why } => {
                 write!(f, "is parked until {} ({})", until.local_clock(), why.word())
             }
+            Self::Parked { until: None, why: ParkReason::Operator } => {
+                f.write_str("was paused by an operator")
+            }
             Self::Parked { until: None, why } => write!(f, "is parked ({})", why.word()),
             Self::Upstream { task } => write!(f, "is blocked by `{task}`, which did not succeed"),
             Self::Stopped => f.write_str("was stopped by an operator"),
             Self::Failed => f.write_str("failed and has no attempts left"),
             Self::RunPaused => f.write_str("the run is paused"),
+            Self::ProjectPaused { by } => write!(f, "its project is paused by {by}"),
+            Self::AllPaused { by } => write!(f, "everything is paused by {by}"),
+            Self::SafeMode { why } => write!(f, "nothing is started in safe mode: {why}"),
             Self::Draining => f.write_str("nothing new is started: the engine is draining"),
             Self::NotAttached => f.write_str("no process drives this run now"),
             Self::Fatal => f.write_str("the run stopped because of an internal error"),

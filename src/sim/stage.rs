@@ -231,6 +231,12 @@ impl Executor for Stage {
     }
 
     fn tell(&self, key: &EffectKey, message: ToAttempt) {
+        if let ToAttempt::Steer(steer) = &message {
+            if let Some(reporter) = self.inner().alive.get(key) {
+                reporter.report(Report::Steered { seq: steer.seq, taken: true });
+            }
+            return;
+        }
         let found = {
             let mut inner = self.inner();
             let proposal = inner.proposal();
@@ -239,6 +245,7 @@ impl Executor for Stage {
         let Some((reporter, proposal)) = found else { return };
         let outcome = match message {
             ToAttempt::Stop => AttemptOutcome::Stopped { kept: None },
+            ToAttempt::Steer(_) => unreachable!("BUG: taken above"),
             ToAttempt::Answer(_) => {
                 reporter.report(Report::Answered);
                 AttemptOutcome::Proposed(proposal)

@@ -198,6 +198,8 @@ pub enum ParkReason {
     UsageLimit,
     /// A budget is used up.
     Budget,
+    /// An operator paused it.
+    Operator,
 }
 
 impl ParkReason {
@@ -207,6 +209,7 @@ impl ParkReason {
             Self::RateLimit => "rate limit",
             Self::UsageLimit => "usage limit",
             Self::Budget => "budget",
+            Self::Operator => "by an operator",
         }
     }
 }

@@ -73,6 +73,10 @@ pub enum What {
     Commanded,
     /// A doubt was raised.
     Concern,
+    /// An agent was told something while it works.
+    Steered,
+    /// A process took the run up again after the one before had ended.
+    Recovered,
     /// Something that a person may want to know.
     Remark,
 }
@@ -96,6 +100,8 @@ impl What {
             Self::Delivered => "workstream_delivered",
             Self::Commanded => "commanded",
             Self::Concern => "concern",
+            Self::Steered => "task_steered",
+            Self::Recovered => "run_recovered",
             Self::Remark => "remark",
         }
     }

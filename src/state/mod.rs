@@ -3,6 +3,7 @@
 
 mod attempt;
 mod effect;
+mod hold;
 mod journal;
 mod lane;
 mod record;
@@ -16,11 +17,12 @@ pub use attempt::{
     OutcomeClass, ParkReason, Proposal, Step, Usage,
 };
 pub use effect::{Effect, EffectKey, Verb};
+pub use hold::{Hold, Holds};
 pub use journal::{Entry, Subject, What};
 pub use lane::{LaneEvent, LaneFailure, LaneState};
 pub use record::{
     Answer, AttemptRecord, ByHand, Decision, Delivered, Ending, LaneCheck, LaneRecord, Part,
-    ProjectRecord, Question, RunOptions, RunRecord, TaskFailure, TaskMore, TaskRecord,
+    ProjectRecord, Question, RunOptions, RunRecord, Steer, TaskFailure, TaskMore, TaskRecord,
 };
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};

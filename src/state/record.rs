@@ -172,6 +172,9 @@ pub struct TaskMore {
     /// What a person wants the next attempt to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What a person told the agent under way and it has not taken yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steers: Vec<Steer>,
     /// The next attempt starts over, without the work so far.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
@@ -219,8 +222,11 @@ pub enum Ending {
     Stop,
     /// To be cancelled.
     Cancel,
-    /// To be tried again later without using up an attempt: the program is being stopped.
+    /// To be tried again later without using up an attempt: the program is being stopped, or a
+    /// retry was asked for before the attempt had ended.
     Suspend,
+    /// To be parked until somebody resumes it.
+    Pause,
 }
 
 /// What an agent asks a person.
@@ -263,6 +269,15 @@ pub struct ByHand {
     pub who: String,
     /// Why, in their words.
     pub reason: Option<String>,
+}
+
+/// What a person tells an agent while it works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steer {
+    /// Counts what was told, from 1: the number of its line in the journal.
+    pub seq: u64,
+    /// The text.
+    pub text: String,
 }
 
 /// A person's answer, bound to what it was shown.

@@ -166,9 +166,10 @@ impl TaskState {
             (S::WaitingInput { attempt }, E::Answered) => {
                 S::Running { attempt, step: Step::Working }
             }
-            (S::Running { .. } | S::WaitingInput { .. }, E::Parked { until, why }) => {
-                S::Paused { until, why }
-            }
+            (
+                S::Defined | S::Ready | S::Running { .. } | S::WaitingInput { .. },
+                E::Parked { until, why },
+            ) => S::Paused { until, why },
             (S::Paused { .. }, E::Unparked) => S::Ready,
             (S::Running { attempt, .. }, E::PrOpened) => S::PrCreated { attempt },
             (S::PrCreated { attempt }, E::ApprovalAsked) => S::AwaitingApproval { attempt },

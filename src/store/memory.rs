@@ -29,6 +29,7 @@ struct Tables {
     journal: BTreeMap<u64, Entry>,
     effects: BTreeMap<EffectKey, Effect>,
     notices: BTreeMap<u64, String>,
+    settings: BTreeMap<&'static str, String>,
 }
 
 impl MemoryStore {
@@ -64,6 +65,7 @@ impl Store for MemoryStore {
         for seq in &batch.notices_done {
             tables.notices.remove(seq);
         }
+        tables.settings.extend(batch.settings.iter().cloned());
         Ok(())
     }
 
@@ -122,5 +124,9 @@ impl Store for MemoryStore {
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
         let tables = self.tables();
         Ok(tables.notices.iter().map(|(seq, notice)| (*seq, notice.clone())).collect())
+    }
+
+    async fn setting(&self, name: &'static str) -> Result<Option<String>, Error> {
+        Ok(self.tables().settings.get(name).cloned())
     }
 }

@@ -100,6 +100,8 @@ pub struct Batch {
     pub notices: Vec<(u64, String)>,
     /// Notices that were delivered.
     pub notices_done: Vec<u64>,
+    /// Settings that changed, by name.
+    pub settings: Vec<(&'static str, String)>,
 }
 
 impl Batch {
@@ -116,6 +118,7 @@ impl Batch {
             && self.effects_done.is_empty()
             && self.notices.is_empty()
             && self.notices_done.is_empty()
+            && self.settings.is_empty()
     }
 }
 
@@ -170,4 +173,7 @@ pub trait Store: Send + Sync {
 
     /// Notices that are still to be delivered, oldest first.
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error>;
+
+    /// A setting, if it was ever set.
+    async fn setting(&self, name: &'static str) -> Result<Option<String>, Error>;
 }

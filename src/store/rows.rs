@@ -24,6 +24,7 @@ pub(crate) struct Parameters {
     pub(crate) effects_done: Option<String>,
     pub(crate) notices: Option<String>,
     pub(crate) notices_done: Option<String>,
+    pub(crate) settings: Option<String>,
 }
 
 impl Parameters {
@@ -40,6 +41,7 @@ impl Parameters {
             effects_done: rows(&batch.effects_done, |key| key),
             notices: rows(&batch.notices, |notice| notice),
             notices_done: rows(&batch.notices_done, |seq| seq),
+            settings: rows(&batch.settings, |setting| setting),
         }
     }
 }

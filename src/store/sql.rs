@@ -55,6 +55,11 @@ pub(crate) const PUT_NOTICES: &str = "
 pub(crate) const DROP_NOTICES: &str = "
     DELETE FROM notices WHERE seq IN (SELECT value FROM json_each($1))";
 
+pub(crate) const PUT_SETTINGS: &str = "
+    INSERT INTO settings (name, value)
+    SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
 pub(crate) const COUNTERS: &str = "
     SELECT (SELECT coalesce(max(id), 0) + 1 FROM runs),
            (SELECT coalesce(max(seq), 0) + 1 FROM journal)";
@@ -83,6 +88,8 @@ pub(crate) const JOURNAL: &str = "
 
 pub(crate) const NOTICES: &str = "SELECT seq, notice FROM notices ORDER BY seq";
 
+pub(crate) const SETTING: &str = "SELECT value FROM settings WHERE name = $1";
+
 /// The newest migration that was applied.
 pub(crate) const SCHEMA_VERSION: &str = "SELECT max(version) FROM _sqlx_migrations";
 
@@ -102,6 +109,7 @@ pub(crate) const ALL: &[&str] = &[
     DROP_EFFECTS,
     PUT_NOTICES,
     DROP_NOTICES,
+    PUT_SETTINGS,
     COUNTERS,
     PROJECTS,
     RUNS,
@@ -113,6 +121,7 @@ pub(crate) const ALL: &[&str] = &[
     ATTEMPTS,
     JOURNAL,
     NOTICES,
+    SETTING,
     SCHEMA_VERSION,
     SQLITE_VERSION,
 ];

@@ -161,6 +161,7 @@ impl Store for SqliteStore {
         put(&mut transaction, sql::PUT_EFFECTS, rows.effects).await?;
         put(&mut transaction, sql::PUT_NOTICES, rows.notices).await?;
         put(&mut transaction, sql::DROP_NOTICES, rows.notices_done).await?;
+        put(&mut transaction, sql::PUT_SETTINGS, rows.settings).await?;
         transaction.commit().await.map_err(database)
     }
 
@@ -261,6 +262,10 @@ impl Store for SqliteStore {
             Ok((seq.unsigned_abs(), notice))
         })
         .await
+    }
+
+    async fn setting(&self, name: &'static str) -> Result<Option<String>, Error> {
+        Ok(self.read(sql::SETTING, Some(name), |row| get(row, 0)).await?.pop())
     }
 }
 

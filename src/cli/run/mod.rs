@@ -1,6 +1,7 @@
 //! `run`: the engine in this process, attached to this terminal.
 
 pub(crate) mod demo;
+pub(crate) mod serve;
 pub(crate) mod watch;
 
 use std::path::Path;
@@ -12,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::{App, Running};
-use crate::cli::args::{Common, RunArgs, TeardownArg};
+use crate::cli::args::{Common, RunArgs, SubmitOptions, TeardownArg};
 use crate::cli::out::{self, outln};
 use crate::cli::refs;
 use crate::cli::run::watch::{Console, Manner};
@@ -21,7 +22,7 @@ use crate::cli::{Outcome, inspect, pictures};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Teardown};
 use crate::ids::RunId;
-use crate::orchestrator::{self, Command, RunView, Scope, Submission, Target, Verb};
+use crate::orchestrator::{self, Command, Role, RunView, Scope, Submission, Target, Verb};
 use crate::state::{
     self, Outcome as RunOutcome, ProjectRecord, RunOptions, RunRecord, RunState, TaskState,
 };
@@ -47,16 +48,8 @@ pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
     }
     let (graph, source) = pictures::load(&args.graph)?;
     let app = open(common, &console, graph.name().as_str()).await?;
-    let project = app.project(&args.repo).await?;
-    let options = RunOptions {
-        max_concurrency: args.slots,
-        max_task_attempts: args.max_attempts,
-        teardown: args.teardown.map(|when| match when {
-            TeardownArg::Always => Teardown::Always,
-            TeardownArg::Never => Teardown::Never,
-            TeardownArg::OnSuccess => Teardown::OnSuccess,
-        }),
-    };
+    let project = app.project(&args.options.repo).await?;
+    let options = run_options(&args.options);
     let (view, code) = match to_resume(&app, &project, &graph, &source, args.fresh).await? {
         Some(record) => resume(&app, &console, &record, args.retry_failed).await?,
         None => {
@@ -68,6 +61,19 @@ pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
     Ok(code)
 }
 
+/// What the submitter sets above the graph.
+pub(crate) fn run_options(options: &SubmitOptions) -> RunOptions {
+    RunOptions {
+        max_concurrency: options.slots,
+        max_task_attempts: options.max_attempts,
+        teardown: options.teardown.map(|when| match when {
+            TeardownArg::Always => Teardown::Always,
+            TeardownArg::Never => Teardown::Never,
+            TeardownArg::OnSuccess => Teardown::OnSuccess,
+        }),
+    }
+}
+
 /// The argument, if it is the name of a run and no file.
 fn run_name(argument: &Path) -> Option<&str> {
     let text = argument.to_str().filter(|_| !argument.exists())?;
@@ -75,7 +81,7 @@ fn run_name(argument: &Path) -> Option<&str> {
     number.parse::<u32>().is_ok().then_some(text)
 }
 
-async fn open(common: &Common, console: &Console, what: &str) -> anyhow::Result<App> {
+async fn open(common: &Common, console: &Console, what: &str) -> anyhow::Result<Arc<App>> {
     let threads = Arc::new(console.clone());
     App::open(crate::cli::config(common)?, &format!("taskloom run {what}"), Some(threads)).await
 }
@@ -128,17 +134,12 @@ fn is_over(run: &RunRecord) -> bool {
 
 /// Begins a run and follows it to its rest.
 pub(crate) async fn begin(
-    app: &App,
+    app: &Arc<App>,
     console: &Console,
     work: Work,
 ) -> anyhow::Result<(Option<RunView>, u8)> {
-    let findings = app.shop().preflight(&work.graph, &work.project).await;
-    if !findings.is_empty() {
-        let listed: String = findings.iter().map(|finding| format!("\n  {finding}")).collect();
-        let failure = Failure::user(format!("the graph cannot run here:{listed}"));
-        return Err(failure.hint("nothing was started or stored").into());
-    }
-    let running = app.start(Scope::New, false, Arc::new(console.clone())).await?;
+    app.preflight(&work.graph, &work.project).await?;
+    let running = app.start(Scope::New, Role::Attached, Arc::new(console.clone())).await?;
     let submission = Submission {
         project: work.project,
         graph: work.graph,
@@ -157,12 +158,13 @@ pub(crate) async fn begin(
 
 /// Goes on with a run and follows it to its rest.
 async fn resume(
-    app: &App,
+    app: &Arc<App>,
     console: &Console,
     record: &RunRecord,
     retry_failed: bool,
 ) -> anyhow::Result<(Option<RunView>, u8)> {
-    let running = app.start(Scope::One(record.id), false, Arc::new(console.clone())).await?;
+    let running =
+        app.start(Scope::One(record.id), Role::Attached, Arc::new(console.clone())).await?;
     let mut journal = running.handle.subscribe();
     if let Some(view) = running.handle.view(record.id).await? {
         let done = view.tasks.iter().filter(|task| task.state.is_success()).count();
@@ -173,7 +175,7 @@ async fn resume(
             view.tasks.len()
         ));
         if record.paused {
-            command(&running, record.id, Verb::Resume).await?;
+            command(&running, record.id, Verb::Resume { task: None }).await?;
         }
         if retry_failed {
             for verb in retries(&view) {
@@ -197,7 +199,8 @@ fn retries(view: &RunView) -> Vec<Verb> {
             && record.state != state::LaneState::Failed { why }
     });
     let lanes = failed.map(|(spec, _)| Target::Lane(spec.id.clone()));
-    tasks.chain(lanes).map(|target| Verb::Retry { target, note: None, fresh: false }).collect()
+    let retry = |target| Verb::Retry { target, note: None, fresh: false, downstream: false };
+    tasks.chain(lanes).map(retry).collect()
 }
 
 async fn command(running: &Running, run: RunId, verb: Verb) -> anyhow::Result<()> {
@@ -296,7 +299,7 @@ async fn finish(
         Leave::Settled | Leave::Detach => running.detach().await,
         Leave::EndAgents => running.end_agents().await,
     }
-    let options = crate::app::engine_options(app.config(), Scope::New, false);
+    let options = crate::app::engine_options(app.config(), Scope::New, Role::Errand);
     let view = orchestrator::look(app.store(), run, &options, false).await?;
     let outcome = view.as_ref().and_then(|view| view.run.state.outcome());
     Ok((view, outcome.map_or(SUSPENDED, RunOutcome::exit_code)))

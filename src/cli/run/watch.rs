@@ -14,14 +14,14 @@ use serde_json::json;
 
 use crate::cli::out::{errln, outln};
 use crate::graph::TaskIx;
-use crate::ids::ProjectId;
+use crate::ids::{ProjectId, RunId};
 use crate::notify::{
     Ask, Chunk, Delivery, Error, Notice, NoticeKind, Notifier, Output, TaskRef, TaskThread,
     ThreadFactory,
 };
 use crate::render::words;
 use crate::runner::RunInfo;
-use crate::state::{BlockedOn, Entry, LaneEvent, Step, Subject, TaskEvent, What};
+use crate::state::{BlockedOn, Entry, LaneEvent, RunEvent, Step, Subject, TaskEvent, What};
 use crate::time::Timestamp;
 
 /// How wide the column of names is at most; longer names are cut in the middle.
@@ -58,10 +58,12 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    info: Option<Arc<RunInfo>>,
+    infos: BTreeMap<RunId, Arc<RunInfo>>,
+    /// Many runs are shown: each line names its own.
+    several: bool,
     columns: usize,
     whole: Option<ProgressBar>,
-    running: BTreeMap<TaskIx, Running>,
+    running: BTreeMap<(RunId, TaskIx), Running>,
     partial: BTreeMap<String, String>,
 }
 
@@ -87,7 +89,7 @@ impl Console {
         let widths = info.graph.tasks().iter().map(|task| task.id.as_str().len());
         let lanes = info.graph.lanes().iter().map(|lane| lane.id.as_str().len() + "lane ".len());
         state.columns = widths.chain(lanes).max().unwrap_or(0).min(NAME_COLUMNS_MAX);
-        state.info = Some(info.clone());
+        state.infos.insert(info.id, info.clone());
         state.whole = self.0.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(info.graph.tasks().len() as u64));
             bar.set_style(style("{prefix} {wide_bar:.green/black.dim} {pos}/{len} {elapsed}"));
@@ -96,6 +98,19 @@ impl Console {
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
+    }
+
+    /// Whether lines about a run can be shown.
+    pub(crate) fn knows(&self, run: RunId) -> bool {
+        self.state().infos.contains_key(&run)
+    }
+
+    /// Shows a run among others, until it comes to rest.
+    pub(crate) fn follow_along(&self, info: &Arc<RunInfo>) {
+        let mut state = self.state();
+        state.columns = NAME_COLUMNS_MAX;
+        state.several = true;
+        state.infos.insert(info.id, info.clone());
     }
 
     /// Takes the bars away.
@@ -122,7 +137,7 @@ impl Console {
 
     /// Shows what happened.
     pub(crate) fn show(&self, entry: &Entry) {
-        let Some(info) = self.state().info.clone() else { return };
+        let Some(info) = self.state().infos.get(&entry.run).cloned() else { return };
         if self.0.manner.json {
             outln!("{}", entry_json(&info, entry));
             return;
@@ -130,13 +145,20 @@ impl Console {
         let sentence = self.sentence(entry);
         self.follow(&info, entry);
         if let Some(text) = sentence {
-            let name = subject(&info, entry.subject);
             let columns = self.state().columns;
+            let several = self.state().several;
+            let name = match subject(&info, entry.subject) {
+                name if several => format!("{} {name}", info.name),
+                name => name,
+            };
             let dim = Style::new().dim();
             let clock = dim.apply_to(entry.at.local_clock());
             let name = words::ellipsis_middle(&name, columns);
             let name = colour(entry.subject).apply_to(format!("{name:<columns$}"));
             self.line(&format!("{clock} {name} {text}"));
+        }
+        if matches!(entry.what, What::Run(RunEvent::Settled { .. })) && self.state().several {
+            self.state().infos.remove(&entry.run);
         }
     }
 
@@ -148,10 +170,11 @@ impl Console {
         match event {
             TaskEvent::Started { .. } => {
                 let bar = self.running_bar(&state, info, task);
-                state.running.insert(task, Running { since: entry.at, bar });
+                state.running.insert((entry.run, task), Running { since: entry.at, bar });
             }
             TaskEvent::Stepped { step } => {
-                if let Some(Running { bar: Some(bar), .. }) = state.running.get(&task) {
+                if let Some(Running { bar: Some(bar), .. }) = state.running.get(&(entry.run, task))
+                {
                     bar.set_message(step.word());
                 }
             }
@@ -159,13 +182,13 @@ impl Console {
                 if let Some(bar) = &state.whole {
                     bar.inc(1);
                 }
-                state.stop(task);
+                state.stop((entry.run, task));
             }
             TaskEvent::Failed { .. }
             | TaskEvent::Retried
             | TaskEvent::Cancelled
             | TaskEvent::Parked { .. }
-            | TaskEvent::Blocked { .. } => state.stop(task),
+            | TaskEvent::Blocked { .. } => state.stop((entry.run, task)),
             TaskEvent::Outdated => {
                 if let Some(bar) = &state.whole {
                     bar.dec(1);
@@ -200,15 +223,10 @@ impl Console {
 
     fn took(&self, entry: &Entry) -> String {
         let Subject::Task(task) = entry.subject else { return String::new() };
-        let info = self.state().info.clone();
-        let since = info.map(|_| entry.at).and_then(|_| self.started(task));
+        let since = self.state().running.get(&(entry.run, task)).map(|running| running.since);
         since.map_or_else(String::new, |since| {
             format!(" ({})", words::duration(entry.at.since(since)))
         })
-    }
-
-    fn started(&self, task: TaskIx) -> Option<Timestamp> {
-        self.state().running.get(&task).map(|running| running.since)
     }
 
     /// What people read of an entry; `None` for what is too small to tell.
@@ -230,7 +248,8 @@ impl Console {
             What::Delivered => good(first),
             What::Commanded => format!("» {first}"),
             What::Concern => asks(format!("concern: {first}")),
-            What::Remark => first,
+            What::Steered => format!("» {first}"),
+            What::Recovered | What::Remark => first,
             What::Submitted => format!("submitted as {first}"),
             What::Run(_) => return None,
         })
@@ -272,10 +291,11 @@ impl Console {
     /// How to do on this surface what a notice asks for.
     fn command(&self, notice: &Notice, ask: &Ask) -> String {
         let program = &self.0.manner.program;
+        let run = notice.run.as_ref().map(ToString::to_string).unwrap_or_default();
         let subject = match (&notice.task, &notice.lane) {
-            (Some(task), _) => format!("{}/{task}", notice.run),
-            (None, Some(lane)) => format!("--lane {}/{lane}", notice.run),
-            (None, None) => notice.run.to_string(),
+            (Some(task), _) => format!("{run}/{task}"),
+            (None, Some(lane)) => format!("--lane {run}/{lane}"),
+            (None, None) => run,
         };
         match ask {
             Ask::Retry => format!("{program} retry {subject}"),
@@ -303,7 +323,7 @@ impl Console {
 }
 
 impl State {
-    fn stop(&mut self, task: TaskIx) {
+    fn stop(&mut self, task: (RunId, TaskIx)) {
         if let Some(Running { bar: Some(bar), .. }) = self.running.remove(&task) {
             bar.finish_and_clear();
         }

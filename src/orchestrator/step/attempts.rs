@@ -2,6 +2,7 @@
 
 use crate::graph::TaskIx;
 use crate::ids::CommitId;
+use crate::orchestrator::step::verbs::PARKED;
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::{Report, StepFailure};
 use crate::state::{
@@ -31,10 +32,13 @@ impl Run {
             }
             Report::Asked(question) => self.asked(desk, task, question),
             Report::Answered => self.answered(desk, task),
+            Report::Steered { seq, taken } => self.steered(desk, task, seq, taken),
+            Report::Found(found) => desk.found(key, Some(found)),
             Report::Remark(text) => {
                 self.note(desk, task, What::Remark, Some(text));
             }
             Report::AttemptEnded(end) => {
+                desk.found(key, None);
                 self.forget(desk, key);
                 self.attempt_ended(desk, task, end);
             }
@@ -47,6 +51,7 @@ impl Run {
                 self.merged(desk, task, commit);
             }
             Report::Failed(StepFailure { class, message }) if key.verb == Verb::Attempt => {
+                desk.found(key, None);
                 self.forget(desk, key);
                 let (message, kept) = (message.into(), None);
                 let outcome = AttemptOutcome::Failed { class, message, kept };
@@ -91,6 +96,26 @@ impl Run {
         }
     }
 
+    fn steered(&mut self, desk: &mut Desk, task: TaskIx, seq: u64, taken: bool) {
+        let steers = &mut self.tasks[task.at()].more_mut().steers;
+        let Some(at) = steers.iter().position(|steer| steer.seq == seq) else { return };
+        let steer = steers.remove(at);
+        self.changed.task(task);
+        desk.touched.insert(self.info.id);
+        if !taken {
+            self.note_down(task, &steer.text);
+            let why = "its agent takes no messages while it works; the next attempt is told";
+            self.note(desk, task, What::Remark, Some(why.to_owned()));
+        }
+    }
+
+    /// What the agent was to be told and had not taken is for the next attempt.
+    fn untold(&mut self, task: TaskIx) {
+        for steer in std::mem::take(&mut self.tasks[task.at()].more_mut().steers) {
+            self.note_down(task, &steer.text);
+        }
+    }
+
     fn attempt_ended(&mut self, desk: &mut Desk, task: TaskIx, end: AttemptEnd) {
         let record = &mut self.tasks[task.at()];
         let attempt = record.attempts.saturating_sub(1);
@@ -106,6 +131,7 @@ impl Run {
         more.usage.usd += end.usage.usd;
         let concerns = end.concerns.clone();
         more.concerns = end.concerns;
+        self.untold(task);
         for concern in concerns {
             let kind = match concern.kind {
                 ConcernKind::Design => "design",
@@ -181,6 +207,7 @@ impl Run {
             Ending::Stop => TaskEvent::Blocked { on: BlockedOn::Operator },
             Ending::Cancel => TaskEvent::Cancelled,
             Ending::Suspend => TaskEvent::Retried,
+            Ending::Pause => PARKED,
         };
         self.task_event(desk, task, event, None);
     }

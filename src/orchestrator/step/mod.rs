@@ -4,13 +4,15 @@
 //! produced: a batch to keep, jobs to hand out, messages to attempts. This file is the table of
 //! contents; each sibling holds one concern of a [`Run`].
 
-mod approvals;
 mod attempts;
-mod commands;
 mod lanes;
 mod notices;
 mod plan;
+mod recovery;
 mod tasks;
+mod verbs;
+
+pub(crate) use recovery::Recovery;
 
 use std::sync::Arc;
 
@@ -44,6 +46,7 @@ impl World {
     /// Plans, and takes what the turn produced.
     pub(crate) fn finish(&mut self) -> Turn {
         self.plan();
+        self.tell_of_recovery();
         for id in std::mem::take(&mut self.desk.touched) {
             if let Some(run) = self.runs.get_mut(&id) {
                 run.collect(&mut self.desk.batch);
@@ -85,10 +88,11 @@ impl World {
         }
     }
 
-    /// Takes in a report. One about something that is not owed any more is stale and ignored.
+    /// Takes in a report. One about something that is not owed any more, or that waits for its
+    /// time, is stale and ignored.
     pub(crate) fn report(&mut self, key: &EffectKey, report: Report) {
         let Some(run) = self.runs.get_mut(&key.run) else { return };
-        if !run.effects.contains_key(key) {
+        if !run.effects.contains_key(key) || run.waits(key) {
             tracing::debug!(%key, ?report, "a stale report");
             return;
         }
@@ -159,6 +163,8 @@ impl Run {
             | Report::Gate { .. }
             | Report::Asked(_)
             | Report::Answered
+            | Report::Steered { .. }
+            | Report::Found(_)
             | Report::Remark(_)
             | Report::AttemptEnded(_) => {
                 panic!("BUG: a task's report came about lane {}", self.graph().lane(lane).id)

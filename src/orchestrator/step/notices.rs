@@ -16,7 +16,7 @@ impl Run {
             at: desk.now,
             kind,
             project: self.info.project.id.clone(),
-            run: self.info.name.clone(),
+            run: Some(self.info.name.clone()),
             task: None,
             lane: None,
             title,

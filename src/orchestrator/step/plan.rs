@@ -32,7 +32,7 @@ impl World {
                 run.refresh_hunger(&mut self.desk);
             }
         }
-        while self.desk.slots_used < self.desk.slots && !self.desk.draining {
+        while self.desk.slots_used < self.desk.slots && !self.desk.starts_nothing() {
             let Some(id) = self.hungriest() else { break };
             let run = self.runs.get_mut(&id).expect("BUG: a hungry run is there");
             let pick = run.ready.next().expect("BUG: a hungry run has a ready task");
@@ -55,20 +55,26 @@ impl World {
 }
 
 impl Run {
-    /// Whether the run may start something, as far as the run itself is concerned.
-    fn may_start(&self) -> bool {
+    /// Whether the run, its project or everything is paused.
+    fn is_held(&self, desk: &Desk) -> bool {
+        self.record.paused || desk.holds.holds(&self.record.project)
+    }
+
+    /// Whether the run may start something, as far as people are concerned.
+    fn may_start(&self, desk: &Desk) -> bool {
         self.is_open()
-            && !self.record.paused
+            && !self.is_held(desk)
             && !self.record.cancelled
             && self.record.fatal.is_none()
     }
 
     fn refresh_hunger(&mut self, desk: &mut Desk) {
-        if self.may_start() && !desk.draining && !self.wanted.is_empty() && !self.fails_fast() {
+        let may_start = self.may_start(desk);
+        if may_start && !desk.starts_nothing() && !self.wanted.is_empty() && !self.fails_fast() {
             self.prepare_wanted(desk);
         }
         let full = self.max_running.is_some_and(|max| self.running >= max);
-        if self.may_start() && !full && self.ready.next().is_some() {
+        if may_start && !full && self.ready.next().is_some() {
             desk.hungry.insert(self.info.id);
         } else {
             desk.hungry.remove(&self.info.id);
@@ -106,11 +112,15 @@ impl Run {
 
     /// Everything that is owed and not waiting for its time: what a new process takes up.
     pub(crate) fn owed(&self) -> Vec<EffectKey> {
-        let waits = |key: &EffectKey| match key.part {
+        self.effects.keys().filter(|key| !self.waits(key)).copied().collect()
+    }
+
+    /// Whether something that is owed waits for its time.
+    pub(crate) fn waits(&self, key: &EffectKey) -> bool {
+        match key.part {
             Part::Task(task) => self.tasks[task.at()].not_before.is_some(),
             Part::Lane(lane) => self.lanes[lane.at()].not_before.is_some(),
-        };
-        self.effects.keys().filter(|key| !waits(key)).copied().collect()
+        }
     }
 
     pub(crate) fn run_event(&mut self, desk: &mut Desk, event: RunEvent) -> u64 {
@@ -126,14 +136,13 @@ impl Run {
 
     /// Concludes the run if nothing goes on by itself any more.
     fn settle(&mut self, desk: &mut Desk) {
-        let held_back = self.ready.next().is_some() || !self.wanted.is_empty();
-        if !self.is_open() || self.record.paused && !self.record.cancelled && held_back {
+        if !self.is_open() || (!self.record.cancelled && self.is_held_back(desk)) {
             return;
         }
         // Lanes that are still wanted after the plan wait for a parent; whether that comes is
         // another's doing.
-        let wanted = desk.draining && !self.wanted.is_empty() && !self.fails_fast();
-        let can_start = self.may_start() && (self.ready.next().is_some() || wanted);
+        let wanted = desk.starts_nothing() && !self.wanted.is_empty() && !self.fails_fast();
+        let can_start = self.may_start(desk) && (self.ready.next().is_some() || wanted);
         if !self.effects.is_empty() || self.timers > 0 || can_start {
             return;
         }
@@ -144,7 +153,15 @@ impl Run {
         }
         let seq = self.run_event(desk, RunEvent::Settled { outcome });
         self.notify_settled(desk, seq, outcome);
+        desk.settled.push(self.info.id);
         desk.hungry.remove(&self.info.id);
+    }
+
+    /// Something would go on if a person let it: the run has not come to rest, it waits.
+    fn is_held_back(&self, desk: &Desk) -> bool {
+        let could_start = || self.ready.next().is_some() || !self.wanted.is_empty();
+        let parked = |task: &TaskRecord| matches!(task.state, TaskState::Paused { .. });
+        (self.is_held(desk) && could_start()) || self.tasks.iter().any(parked)
     }
 
     /// Lanes in which a task is at a dead end fail when the run comes to rest, not before: their

@@ -154,7 +154,7 @@ impl Run {
     }
 
     /// The task that blocks `task` now, if one does.
-    fn blocker(&self, task: TaskIx) -> Option<TaskIx> {
+    pub(crate) fn blocker(&self, task: TaskIx) -> Option<TaskIx> {
         self.graph().parents(task).iter().find_map(|parent| {
             let state = self.tasks[parent.at()].state;
             if let TaskState::Blocked { on: BlockedOn::Task(root) } = state {

@@ -6,6 +6,7 @@
 
 mod collect;
 pub(crate) mod command;
+mod ears;
 mod gate;
 mod prepare;
 mod record;
@@ -15,18 +16,17 @@ mod work;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use crate::git::Place;
 use crate::graph::{PrPolicy, Task, TaskIx};
 use crate::ids::CommitId;
 use crate::notify::{Output, TaskRef};
-use crate::runner::job::{AttemptContext, Job, Report, Reporter, RunInfo, StepFailure, ToAttempt};
+use crate::runner::job::{AttemptContext, Found, Job, Report, Reporter, RunInfo, StepFailure};
 use crate::runner::project::Project;
 use crate::runner::shop::Inner;
 use crate::state::{AttemptEnd, AttemptOutcome, FailureClass, Proposal, Step};
 
 use collect::Collected;
+pub(crate) use ears::Ears;
 use prepare::Launched;
 use record::Record;
 
@@ -74,7 +74,7 @@ pub(crate) async fn run(
     task: TaskIx,
     number: u32,
     reporter: &Reporter,
-    told: mpsc::UnboundedReceiver<ToAttempt>,
+    ears: Ears,
 ) -> AttemptEnd {
     let run = &*job.run;
     let id = run.graph.task(task).id.clone();
@@ -106,20 +106,9 @@ pub(crate) async fn run(
             task: id,
         },
     };
-    let end = attempt.whole(told).await;
+    let end = attempt.whole(ears).await;
     shop.streams.close(&attempt.reference);
     end
-}
-
-/// Comes back when the attempt is to end; answers that come meanwhile are too late.
-async fn stopped(told: &mut mpsc::UnboundedReceiver<ToAttempt>) {
-    while let Some(message) = told.recv().await {
-        if message == ToAttempt::Stop {
-            return;
-        }
-    }
-    // Nobody can tell anything any more: this attempt is being let go.
-    std::future::pending().await
 }
 
 fn failed(failure: StepFailure) -> AttemptEnd {
@@ -141,9 +130,10 @@ impl Attempt<'_> {
         self.shop.streams.post(&self.reference, &self.spec().title, output);
     }
 
-    async fn whole(&self, told: mpsc::UnboundedReceiver<ToAttempt>) -> AttemptEnd {
+    async fn whole(&self, ears: Ears) -> AttemptEnd {
         // An earlier process may have come to the end and died before it could say so.
         if let Some(mut end) = self.finished_before() {
+            self.reporter.report(Report::Found(Found::Ended));
             self.end_agent().await;
             end.concerns.extend(self.tear_down(&end.outcome).await);
             return end;
@@ -155,7 +145,7 @@ impl Attempt<'_> {
                 return failed(self.cannot_write(&error));
             }
         };
-        let outcome = match self.line(&mut record, told).await {
+        let outcome = match self.line(&mut record, ears).await {
             Ok(outcome) => outcome,
             Err(Break::Outcome(outcome)) => *outcome,
             Err(Break::Step(StepFailure { class, message })) => {
@@ -177,25 +167,21 @@ impl Attempt<'_> {
     }
 
     /// From worktree to verified commit.
-    async fn line(
-        &self,
-        record: &mut Record,
-        mut told: mpsc::UnboundedReceiver<ToAttempt>,
-    ) -> Result<AttemptOutcome, Break> {
+    async fn line(&self, record: &mut Record, mut ears: Ears) -> Result<AttemptOutcome, Break> {
         let prepared = self.prepare().await?;
         let Launched { mut agent, round: begun, resumed } =
-            self.launch(&prepared, &mut told, record).await?;
+            self.launch(&prepared, &mut ears, record).await?;
         let mut last: Option<CommitId> = None;
         for round in begun.. {
             record.begin_turn(round - 1);
-            self.work(&mut agent, record, &mut told).await?;
+            self.work(&mut agent, record, &mut ears).await?;
             self.step(Step::Gating);
             let collected = self.collect(&prepared.checkout, round - 1).await?;
             self.demand_work(&collected, record)?;
             let gated = tokio::select! {
                 gated = self.gate(&collected.commit, round, resumed) => gated?,
                 // The gate is ended with everything else that this attempt began.
-                () = stopped(&mut told) => return Err(AttemptOutcome::Stopped { kept: None }.into()),
+                () = ears.stopped() => return Err(AttemptOutcome::Stopped { kept: None }.into()),
             };
             let evidence = match gated {
                 gate::Gate::Passed(evidence) => evidence,

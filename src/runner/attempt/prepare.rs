@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
 use crate::agents::process::{Adopted, Environment};
 use crate::agents::{
@@ -16,10 +15,10 @@ use crate::notify::Output;
 use crate::runner::attempt::command::{clean_checkout, process_trouble};
 use crate::runner::attempt::record::{Outputs, Record};
 use crate::runner::attempt::teardown::UNSAVED;
-use crate::runner::attempt::{Attempt, Break};
+use crate::runner::attempt::{Attempt, Break, Ears};
 use crate::runner::files;
 use crate::runner::instructions::{Brief, InputFile};
-use crate::runner::job::{Report, StepFailure, ToAttempt};
+use crate::runner::job::{Found, Report, StepFailure};
 use crate::runner::lanes::pulls::{branch, head_of};
 use crate::runner::project::told;
 use crate::runner::shop::Chosen;
@@ -270,12 +269,12 @@ impl Attempt<'_> {
     pub(super) async fn launch(
         &self,
         prepared: &Prepared,
-        told: &mut mpsc::UnboundedReceiver<ToAttempt>,
+        ears: &mut Ears,
         record: &mut Record,
     ) -> Result<Launched, Break> {
         let resumed = self.was_launched(0);
         // Looked for in this order: an agent that lives must still get the message.
-        if !resumed && matches!(told.try_recv(), Ok(ToAttempt::Stop)) {
+        if !resumed && ears.stop_asked() {
             return Err(AttemptOutcome::Stopped { kept: None }.into());
         }
         let mut spec = prepared.spec.clone();
@@ -285,9 +284,11 @@ impl Attempt<'_> {
             let cursor = Cursor { turn: spec.turn, ..Cursor::default() };
             let adopted = prepared.agent.adopt(spec.clone(), cursor).await;
             match adopted.map_err(|error| agent_trouble(&error))? {
-                Adopted::Running(run) | Adopted::Finished(run) | Adopted::Lost(run) if last => {
-                    self.step(Step::Working);
-                    return Ok(Launched { agent: run, round: spec.turn + 1, resumed });
+                Adopted::Running(run) if last => {
+                    return Ok(self.found(Found::AtWork, run, spec.turn));
+                }
+                Adopted::Finished(run) | Adopted::Lost(run) if last => {
+                    return Ok(self.found(Found::Ended, run, spec.turn));
                 }
                 Adopted::Running(run) | Adopted::Finished(run) | Adopted::Lost(run) => {
                     self.hear_again(run, record).await;
@@ -296,6 +297,7 @@ impl Attempt<'_> {
                 Adopted::Never => break,
             }
         }
+        self.reporter.report(Report::Found(Found::NotBegun));
         self.step(Step::Launching);
         let id = &self.spec().id;
         self.say(Output::Line(format!("attempt {} of `{id}` begins", self.number)));
@@ -303,6 +305,12 @@ impl Attempt<'_> {
         self.step(Step::Kickoff);
         self.step(Step::Working);
         Ok(Launched { agent: started, round: 1, resumed })
+    }
+
+    fn found(&self, found: Found, agent: Box<dyn AgentRun>, turn: u32) -> Launched {
+        self.reporter.report(Report::Found(found));
+        self.step(Step::Working);
+        Launched { agent, round: turn + 1, resumed: true }
     }
 
     async fn hear_again(&self, mut run: Box<dyn AgentRun>, record: &mut Record) {

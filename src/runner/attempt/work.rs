@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use crate::agents::process::log_path;
 use crate::agents::signals::{Signal, Signalled};
@@ -11,9 +10,9 @@ use crate::agents::{AgentEvent, AgentRun, Command, TurnOutcome};
 use crate::notify::Output;
 use crate::runner::attempt::prepare::agent_trouble;
 use crate::runner::attempt::record::Record;
-use crate::runner::attempt::{Attempt, Break, command};
+use crate::runner::attempt::{Attempt, Break, Ears, command};
 use crate::runner::job::{Report, StepFailure, ToAttempt};
-use crate::state::{Answer, AttemptOutcome, FailureClass, ParkReason};
+use crate::state::{Answer, AttemptOutcome, FailureClass, ParkReason, Steer};
 
 /// How many lines of output a failure repeats; the rest is in the log.
 const OUTPUT_LINES_TOLD: usize = 20;
@@ -31,7 +30,7 @@ impl Attempt<'_> {
         &self,
         agent: &mut Box<dyn AgentRun>,
         record: &mut Record,
-        told: &mut mpsc::UnboundedReceiver<ToAttempt>,
+        ears: &mut Ears,
     ) -> Result<(), Break> {
         let mut silent = false;
         let mut answer = self.context.answer.clone();
@@ -40,7 +39,7 @@ impl Attempt<'_> {
             if let Some(answer) = answer.take_if(|answer| record.waits_for(answer)) {
                 self.pass_on(agent, answer, record).await;
             }
-            match self.wake(agent, told, !record.open.is_empty()).await {
+            match self.wake(agent, ears, !record.open.is_empty()).await {
                 Wake::Event(Some(AgentEvent::TurnEnd { turn, outcome })) => {
                     return self.judge(turn, outcome, record, silent);
                 }
@@ -50,6 +49,7 @@ impl Attempt<'_> {
                     return Err(StepFailure::new(FailureClass::Lost, message).into());
                 }
                 Wake::Told(ToAttempt::Answer(given)) => answer = Some(given),
+                Wake::Told(ToAttempt::Steer(steer)) => self.steer(agent, steer).await,
                 Wake::Told(ToAttempt::Stop) => {
                     agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
                 }
@@ -75,18 +75,20 @@ impl Attempt<'_> {
         }
     }
 
-    async fn wake(
-        &self,
-        agent: &mut Box<dyn AgentRun>,
-        told: &mut mpsc::UnboundedReceiver<ToAttempt>,
-        asking: bool,
-    ) -> Wake {
+    /// Tells the agent something in the middle of its turn, if it listens then.
+    async fn steer(&self, agent: &mut Box<dyn AgentRun>, steer: Steer) {
+        let Steer { seq, text } = steer;
+        let taken = agent.send(Command::User(text)).await.is_ok();
+        self.reporter.report(Report::Steered { seq, taken });
+    }
+
+    async fn wake(&self, agent: &mut Box<dyn AgentRun>, ears: &mut Ears, asking: bool) -> Wake {
         // Who waits for a person is not silent.
         let patience = self.shop.options.idle_timeout.filter(|_| !asking).unwrap_or(Duration::MAX);
         tokio::select! {
             event = agent.next() => Wake::Event(event),
             // A channel that is closed says nothing: this attempt is being let go.
-            Some(message) = told.recv() => Wake::Told(message),
+            Some(message) = ears.next() => Wake::Told(message),
             () = tokio::time::sleep(patience) => Wake::Silence,
         }
     }

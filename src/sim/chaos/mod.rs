@@ -181,18 +181,22 @@ impl Chaos {
         let lane = graph.lanes()[self.dice.below(graph.lanes().len() as u64) as usize].id.clone();
         let target =
             if self.dice.below(2) == 0 { Target::Task(task.clone()) } else { Target::Lane(lane) };
-        let verb = match self.dice.below(13) {
+        let verb = match self.dice.below(18) {
             0..3 => {
                 let (note, fresh) = (Some("again".to_owned()), self.dice.below(2) == 0);
-                Verb::Retry { target, note, fresh }
+                let downstream = self.dice.below(2) == 0;
+                Verb::Retry { target, note, fresh, downstream }
             }
             3..5 => Verb::Skip { task, reason: None },
             5..7 => Verb::Stop { task },
             7 => Verb::Cancel { task: (self.dice.below(8) > 0).then_some(task) },
-            8 => Verb::Pause,
-            9 => Verb::Resume,
-            10 => Verb::Approve { target },
-            11 => Verb::Reject { target, note: None },
+            8 => Verb::Pause { task: (self.dice.below(2) > 0).then_some(task) },
+            9 => Verb::Resume { task: (self.dice.below(2) > 0).then_some(task) },
+            10 => Verb::Approve { target, commit: None },
+            11 => Verb::Reject { target, commit: None, note: None },
+            12..14 => Verb::Rewind { task, note: None, downstream: self.dice.below(2) == 0 },
+            14 => Verb::Steer { task, text: "use the ledger".to_owned() },
+            15 => Verb::Reprioritise { task, priority: self.dice.below(3) as i32 },
             _ => Verb::Answer { task, text: "yes".to_owned() },
         };
         self.command(verb);
@@ -354,7 +358,7 @@ impl Chaos {
         }
         let mut verbs = Vec::new();
         if run.record.paused {
-            verbs.push(Verb::Resume);
+            verbs.push(Verb::Resume { task: None });
         }
         for (task, record) in self.info.graph.tasks().iter().zip(&run.tasks) {
             let id = task.id.clone();
@@ -362,14 +366,14 @@ impl Chaos {
             if matches!(state, TaskState::WaitingInput { .. }) && record.ending().is_none() {
                 verbs.push(Verb::Answer { task: id, text: "yes".to_owned() });
             } else if matches!(state, TaskState::AwaitingApproval { .. }) {
-                verbs.push(Verb::Approve { target: Target::Task(id) });
-            } else if matches!(state, TaskState::Paused { until: None, .. }) {
-                verbs.push(Verb::Skip { task: id, reason: None });
+                verbs.push(Verb::Approve { target: Target::Task(id), commit: None });
+            } else if matches!(state, TaskState::Paused { .. }) {
+                verbs.push(Verb::Resume { task: Some(id) });
             }
         }
         for (lane, record) in self.info.graph.lanes().iter().zip(&run.lanes) {
             if record.state == LaneState::AwaitingApproval {
-                verbs.push(Verb::Approve { target: Target::Lane(lane.id.clone()) });
+                verbs.push(Verb::Approve { target: Target::Lane(lane.id.clone()), commit: None });
             }
         }
         verbs

@@ -195,6 +195,10 @@ impl Outside {
                 self.attempts.insert(key, Life::Works);
                 vec![Report::Answered]
             }
+            (ToAttempt::Steer(steer), life) => {
+                let (seq, taken) = (steer.seq, matches!(life, Life::Works));
+                vec![Report::Steered { seq, taken }]
+            }
             _ => Vec::new(),
         }
     }

@@ -4,21 +4,28 @@ use crate::failure::Failure;
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::CommitId;
 use crate::orchestrator::command::{Answer, Target};
-use crate::orchestrator::step::commands::{Plan, done, nothing};
+use crate::orchestrator::step::verbs::{Plan, done, nothing};
 use crate::orchestrator::world::{Desk, Run};
 use crate::state::{Decision, FailureClass, LaneFailure, LaneState, TaskEvent, TaskState};
 
 impl Run {
-    pub(crate) fn approve(&mut self, desk: &mut Desk, plan: &Plan<'_>, target: &Target) -> Answer {
+    pub(super) fn approve(
+        &mut self,
+        desk: &mut Desk,
+        plan: &Plan<'_>,
+        target: &Target,
+        shown: Option<&CommitId>,
+    ) -> Answer {
         match target {
             Target::Task(id) => {
                 let task = self.find_task(id)?;
                 if matches!(
                     self.tasks[task.at()].state,
-                    TaskState::Merging { .. } | TaskState::Merged
+                    TaskState::PrCreated { .. } | TaskState::Merging { .. } | TaskState::Merged
                 ) {
                     return Ok(nothing(format!("{target} is approved already")));
                 }
+                self.same_commit(target, shown)?;
                 self.approve_task(desk, plan, target, task)?;
             }
             Target::Lane(id) => {
@@ -27,10 +34,32 @@ impl Run {
                 if matches!(state, LaneState::Merging | LaneState::Merged) {
                     return Ok(nothing(format!("{target} is {} already", state.word())));
                 }
+                self.same_commit(target, shown)?;
                 self.approve_lane(desk, plan, target, lane)?;
             }
         }
         Ok(done(format!("{target} is approved by {}", plan.who), Vec::new()))
+    }
+
+    /// A person decides about what they were shown, and nothing else.
+    fn same_commit(&self, target: &Target, shown: Option<&CommitId>) -> Result<(), Failure> {
+        let Some(shown) = shown else { return Ok(()) };
+        let now = match target {
+            Target::Task(id) => self.tasks[self.find_task(id)?.at()].proposal().map(|p| &p.commit),
+            Target::Lane(id) => {
+                self.lanes[self.find_lane(id)?.at()].checked.as_ref().map(|check| &check.commit)
+            }
+        };
+        match now {
+            Some(now) if now == shown => Ok(()),
+            Some(now) => Err(Failure::user(format!(
+                "{target} is at commit {} now, and you were shown {}",
+                now.short(),
+                shown.short()
+            ))
+            .hint("look at what it is now and decide again")),
+            None => Err(Failure::user(format!("{target} has nothing to decide about now"))),
+        }
     }
 
     fn approve_task(
@@ -112,13 +141,15 @@ impl Run {
         Ok(Decision { who: plan.who.to_owned(), at: desk.now, commit })
     }
 
-    pub(crate) fn reject(
+    pub(super) fn reject(
         &mut self,
         desk: &mut Desk,
         plan: &Plan<'_>,
         target: &Target,
+        shown: Option<&CommitId>,
         note: Option<&str>,
     ) -> Answer {
+        self.same_commit(target, shown)?;
         let message = match note {
             Some(note) => format!("rejected by {}: {note}", plan.who),
             None => format!("rejected by {}", plan.who),

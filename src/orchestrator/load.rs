@@ -1,0 +1,175 @@
+//! From the store into the world: at the start of a process, when people ask about a run that
+//! rests, and for readers without an engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::graph;
+use crate::ids::RunId;
+use crate::notify::Notice;
+use crate::orchestrator::engine::{Engine, Options, Role, Scope};
+use crate::orchestrator::handle::Event;
+use crate::orchestrator::view::RunView;
+use crate::orchestrator::world::{HOLDS, World};
+use crate::runner::RunInfo;
+use crate::state::{Holds, ProjectRecord, RunRecord, RunState};
+use crate::store::{self, Store, StoredRun};
+use crate::time::Timestamp;
+
+/// The setting under which the store keeps when daemons began that did not end in good order.
+const STARTS: &str = "starts";
+
+/// So many daemons that ended without a word within [`CRASH_WINDOW`] are a crash loop.
+const CRASHES_MAX: usize = 5;
+
+/// See [`CRASHES_MAX`].
+const CRASH_WINDOW: Duration = Duration::from_secs(10 * 60);
+
+/// A run as the store has it, without an engine: for readers beside the owner, or when there is
+/// none. `driven` says whether some process works on it.
+pub async fn look(
+    store: &dyn Store,
+    run: RunId,
+    options: &Options,
+    driven: bool,
+) -> Result<Option<RunView>, store::Error> {
+    let Some(stored) = store.load(run).await? else { return Ok(None) };
+    let info = Arc::new(info_of(store, &stored).await?);
+    let mut world = World::new(store.counters().await?, options.slots, options.seed);
+    world.desk.holds = holds(store).await?;
+    world.adopt(info, stored, options.run_slots);
+    let view = world.view(run);
+    Ok(view.map(|view| if driven { view } else { view.left_alone() }))
+}
+
+pub(super) async fn holds(store: &dyn Store) -> Result<Holds, store::Error> {
+    let Some(text) = store.setting(HOLDS).await? else { return Ok(Holds::default()) };
+    serde_json::from_str(&text).map_err(|why| damaged(HOLDS, &why))
+}
+
+fn damaged(setting: &str, why: &serde_json::Error) -> store::Error {
+    store::Error::Inconsistent {
+        table: "settings",
+        column: "value",
+        row: setting.to_owned(),
+        why: why.to_string(),
+    }
+}
+
+async fn info_of(store: &dyn Store, stored: &StoredRun) -> Result<RunInfo, store::Error> {
+    let projects = store.projects().await?;
+    let project = projects.into_iter().find(|p| p.id == stored.run.project);
+    let project = project.ok_or_else(|| store::Error::Inconsistent {
+        table: "projects",
+        column: "id",
+        row: stored.run.project.to_string(),
+        why: "a run's project is gone".to_owned(),
+    })?;
+    run_info(&stored.run, project, stored.source.clone())
+}
+
+fn run_info(
+    record: &RunRecord,
+    project: ProjectRecord,
+    source: String,
+) -> Result<RunInfo, store::Error> {
+    let graph = graph::load(source.as_bytes()).map_err(|problems| store::Error::Inconsistent {
+        table: "graphs",
+        column: "source",
+        row: record.graph_digest.clone(),
+        why: problems.first().map(ToString::to_string).unwrap_or_default(),
+    })?;
+    Ok(RunInfo {
+        id: record.id,
+        name: record.name.clone(),
+        teardown: record.options.teardown.unwrap_or(graph.settings().teardown),
+        project,
+        graph,
+        source,
+        submitter: record.submitter.clone(),
+    })
+}
+
+impl Engine {
+    pub(super) async fn load(&mut self) -> Result<(), store::Error> {
+        for record in self.doors.store.runs(None).await? {
+            let key = (record.project.clone(), record.name.graph.clone());
+            let last = self.numbers.entry(key).or_default();
+            *last = (*last).max(record.name.number);
+            let wanted = match self.options.scope {
+                Scope::All => record.state == RunState::Open,
+                Scope::One(run) => record.id == run,
+                Scope::New => false,
+            };
+            if !wanted {
+                continue;
+            }
+            self.fetch(record.id).await?;
+        }
+        for (seq, text) in self.doors.store.notices().await? {
+            if self.options.role == Role::Errand {
+                break;
+            }
+            if let Ok(notice) = serde_json::from_str::<Notice>(&text) {
+                self.announce(seq, notice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a run up from the store, if it is there.
+    async fn fetch(&mut self, run: RunId) -> Result<(), store::Error> {
+        let Some(stored) = self.doors.store.load(run).await? else { return Ok(()) };
+        let info = Arc::new(info_of(&*self.doors.store, &stored).await?);
+        self.world.adopt(info, stored, self.options.run_slots);
+        if !self.world.runs[&run].is_open() {
+            self.world.desk.settled.push(run);
+        }
+        Ok(())
+    }
+
+    /// A run that came to rest is not in memory; one that people ask about is fetched.
+    pub(super) async fn fetch_for(&mut self, event: &Event) {
+        let run = match event {
+            Event::Command(command, _) => command.run,
+            Event::View(run, _) => *run,
+            Event::Submit(..)
+            | Event::Global(..)
+            | Event::Report(..)
+            | Event::Told(_)
+            | Event::Drain
+            | Event::Shutdown(..) => return,
+        };
+        if self.options.scope == Scope::All
+            && !self.world.runs.contains_key(&run)
+            && let Err(error) = self.fetch(run).await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, %run, "a run could not be read");
+        }
+    }
+
+    /// Counts the daemons before this one that ended without a word.
+    pub(super) async fn look_back(&mut self) -> Result<(), store::Error> {
+        let now = self.doors.clock.now();
+        let text = self.doors.store.setting(STARTS).await?.unwrap_or_else(|| "[]".to_owned());
+        let mut starts: Vec<Timestamp> =
+            serde_json::from_str(&text).map_err(|why| damaged(STARTS, &why))?;
+        starts.retain(|start| now.since(*start) < CRASH_WINDOW);
+        if starts.len() >= CRASHES_MAX {
+            self.world.desk.safe_mode = Some(format!(
+                "the daemon ended without a word {} times within {} minutes",
+                starts.len(),
+                CRASH_WINDOW.as_secs() / 60
+            ));
+        }
+        starts.push(now);
+        self.set_starts(&starts).await
+    }
+
+    pub(super) async fn set_starts(&self, starts: &[Timestamp]) -> Result<(), store::Error> {
+        let text = serde_json::to_string(starts).expect("BUG: numbers are plain data");
+        let settings = vec![(STARTS, text)];
+        self.doors.store.commit(&store::Batch { settings, ..store::Batch::default() }).await
+    }
+}

@@ -1,0 +1,45 @@
+//! What an attempt is told while it is under way, and keeps for later where it cannot listen now.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+
+use crate::runner::job::ToAttempt;
+
+/// The attempt's end of the line to the engine.
+pub(crate) struct Ears {
+    line: mpsc::UnboundedReceiver<ToAttempt>,
+    kept: VecDeque<ToAttempt>,
+}
+
+impl Ears {
+    pub(crate) fn new(line: mpsc::UnboundedReceiver<ToAttempt>) -> Self {
+        Self { line, kept: VecDeque::new() }
+    }
+
+    /// What comes next. `None`: nobody can tell anything any more, this attempt is being let go.
+    pub(super) async fn next(&mut self) -> Option<ToAttempt> {
+        match self.kept.pop_front() {
+            Some(kept) => Some(kept),
+            None => self.line.recv().await,
+        }
+    }
+
+    /// Whether the attempt is to end.
+    pub(super) fn stop_asked(&mut self) -> bool {
+        while let Ok(message) = self.line.try_recv() {
+            self.kept.push_back(message);
+        }
+        self.kept.contains(&ToAttempt::Stop)
+    }
+
+    /// Comes back when the attempt is to end; the rest is kept for the agent's next turn.
+    pub(super) async fn stopped(&mut self) {
+        while !self.stop_asked() {
+            match self.line.recv().await {
+                Some(message) => self.kept.push_back(message),
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
