@@ -172,10 +172,7 @@ async fn a_shutdown_waits_as_long_as_it_is_told_and_the_next_process_goes_on() {
     let world = World::begin(CHAIN, &[("a", &[Act::Hang])], options(Scope::All)).await;
     world.rest().await;
     let said = world.ask_all(GlobalVerb::Shutdown { within: Duration::from_secs(60) }).await;
-    assert_eq!(
-        said,
-        "1 running attempts may go on for 60 s and are suspended then, and the process ends"
-    );
+    assert_eq!(said, "what runs may go on for 60 s, is suspended then, and the process ends");
     assert!(matches!(world.state("a").await, TaskState::Running { .. }));
     world.clock.advance(Duration::from_secs(61));
     let command = GlobalCommand { who: "bo".to_owned(), verb: GlobalVerb::Drain, dry_run: true };

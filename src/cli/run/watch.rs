@@ -417,7 +417,12 @@ impl ThreadFactory for Console {
         task: &TaskRef,
         _title: &str,
     ) -> Result<Box<dyn TaskThread>, Error> {
-        Ok(Box::new(Thread { console: self.clone(), task: task.task.to_string() }))
+        let task = if self.state().several {
+            format!("{} {}", task.name, task.task)
+        } else {
+            task.task.to_string()
+        };
+        Ok(Box::new(Thread { console: self.clone(), task }))
     }
 }
 

@@ -160,11 +160,12 @@ impl World {
                 let running = desk.slots_used;
                 let sentence = match (running, within.as_secs()) {
                     (0, _) => "the process ends".to_owned(),
-                    (n, 0) => format!("{n} running attempts are suspended, and the process ends"),
-                    (n, s) => format!(
-                        "{n} running attempts may go on for {s} s and are suspended then, and the \
-                         process ends"
-                    ),
+                    (_, 0) => "what runs is suspended, and the process ends".to_owned(),
+                    (_, s) => {
+                        format!(
+                            "what runs may go on for {s} s, is suspended then, and the process ends"
+                        )
+                    }
                 };
                 if !command.dry_run {
                     self.drain();
