@@ -26,7 +26,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) handle: Handle,
     pub(crate) run: RunId,
-    engine: tokio::task::JoinHandle<()>,
+    pub(crate) engine: tokio::task::JoinHandle<()>,
 }
 
 const ADA: &str = "ada";

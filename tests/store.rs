@@ -31,6 +31,7 @@ fn run_record(id: i64, number: u32) -> RunRecord {
         paused: false,
         cancelled: false,
         fatal: None,
+        continues: Vec::new(),
     }
 }
 
@@ -84,7 +85,7 @@ fn first_batch() -> Batch {
         ],
         effects: vec![
             Effect::Attempt { run: RunId(1), task: TaskIx(3), attempt: 0 },
-            Effect::PrepareLane { run: RunId(1), lane: LaneIx(0) },
+            Effect::PrepareLane { run: RunId(1), lane: LaneIx(0), from: None },
         ],
         notices: vec![(3, "{\"a\":1}".to_owned())],
         ..Batch::default()
@@ -109,7 +110,9 @@ fn second_batch() -> Batch {
             What::Run(RunEvent::Settled { outcome: Outcome::Succeeded }),
             Subject::Run,
         )],
-        effects_done: vec![Effect::PrepareLane { run: RunId(1), lane: LaneIx(0) }.key()],
+        effects_done: vec![
+            Effect::PrepareLane { run: RunId(1), lane: LaneIx(0), from: None }.key(),
+        ],
         notices_done: vec![3],
         ..Batch::default()
     }

@@ -12,7 +12,7 @@ use taskloom::orchestrator::{
 };
 use taskloom::sim::{Act, ManualClock, Stage};
 use taskloom::state::{
-    AttemptRecord, Entry, Outcome, ParkReason, ProjectRecord, RunRecord, TaskState,
+    AttemptRecord, Entry, FailureClass, Outcome, ParkReason, ProjectRecord, RunRecord, TaskState,
 };
 use taskloom::store::{Batch, Counters, Error, MemoryStore, Store, StoredRun};
 use taskloom::time::Timestamp;
@@ -44,8 +44,7 @@ impl World {
 
 #[tokio::test]
 async fn rewinding_marks_what_builds_on_it_stale_and_a_person_decides_about_each() {
-    let world =
-        World::play(CHAIN, &[("c", &[Act::Fail(taskloom::state::FailureClass::Protected)])]).await;
+    let world = World::play(CHAIN, &[("c", &[Act::Fail(FailureClass::Protected)])]).await;
     assert_eq!(
         world.ask(rewind("a", false)).await,
         "task `a` is done again; 1 that build on it are stale"
@@ -81,6 +80,66 @@ async fn what_is_under_way_or_merged_into_its_target_is_not_rewound() {
     refused: task `a` cannot be rewound: its lane `default` is merged
       hint: submit a graph that builds on what is merged
     ");
+}
+
+/// A graph that was changed while its run stands somewhere.
+async fn amended(world: &World, graph: &str) -> Result<(RunId, String), String> {
+    let answer = world.handle.resubmit(world.run, submission(graph), false).await.unwrap();
+    let (submitted, what) = answer.map_err(|failure| failure.to_string())?;
+    Ok((submitted.unwrap().run, what.to_string()))
+}
+
+#[tokio::test]
+async fn a_changed_graph_keeps_what_is_done_and_unchanged_and_does_the_rest() {
+    let world = World::play(CHAIN, &[("c", &[Act::Fail(FailureClass::Protected)])]).await;
+    let changed =
+        CHAIN.replace("second,", "second and better,") + "  - {id: d, description: new}\n";
+    let (run, what) = amended(&world, &changed).await.unwrap();
+    insta::assert_snapshot!(what, @"goes on from chain/1: 1 result is kept, `b` is done again (+1 task, 1 task changed (b: title, description), 2 tasks kept)");
+    world.rest().await;
+    assert_eq!(world.outcome().await, Some(Outcome::Cancelled));
+    let world = World { run, ..world };
+    world.rest().await;
+    assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
+    let jobs = world.stage.jobs();
+    let again = |task: u32| {
+        jobs.iter().filter(|job| job.contains(&format!("2/t/{task}/0/attempt"))).count()
+    };
+    assert_eq!([again(0), again(1), again(2), again(3)], [0, 1, 1, 1], "{jobs:?}");
+    let view = world.view().await;
+    assert_eq!(view.lanes[0].from.as_ref().map(ToString::to_string).as_deref(), Some("chain/1"));
+}
+
+#[tokio::test]
+async fn a_task_that_is_added_to_a_merged_lane_runs_and_the_lane_merges_again() {
+    let graph =
+        CHAIN.replace("tasks:", "workstreams:\n  - {id: default, auto_merge: true}\ntasks:");
+    let world = World::play(&graph, &[]).await;
+    let (run, _) = amended(&world, &(graph + "  - {id: d, description: new, dependencies: [c]}\n"))
+        .await
+        .unwrap();
+    assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
+    let world = World { run, ..world };
+    world.rest().await;
+    assert_eq!(world.state("d").await, TaskState::Merged);
+    assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
+    let jobs = world.stage.jobs();
+    assert_eq!(
+        jobs.iter().filter(|job| job.starts_with("2/t/") && job.ends_with("attempt")).count(),
+        1
+    );
+    assert!(jobs.iter().any(|job| job == "2/w/0/merge"), "{jobs:?}");
+}
+
+#[tokio::test]
+async fn a_graph_is_not_changed_under_an_agent_at_work() {
+    let world = World::play(CHAIN, &[("b", &[Act::Hang])]).await;
+    let refused = amended(&world, &CHAIN.replace("third", "third and last")).await.unwrap_err();
+    insta::assert_snapshot!(refused, @r"
+    run `chain/1` cannot be changed while something is under way: `b` is running
+      hint: `taskloom pause chain/1` and wait, or stop these tasks
+    ");
+    assert!(matches!(world.state("b").await, TaskState::Running { .. }));
 }
 
 #[tokio::test]

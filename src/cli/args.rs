@@ -144,6 +144,10 @@ pub(crate) struct RunArgs {
     /// Begin a new run although an earlier one is not finished.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Go on from the latest run of a graph that has changed since: keep what is done and
+    /// unchanged, and do the rest in a new run; the old one is given up.
+    #[arg(long, conflicts_with_all = ["fresh", "retry_failed"])]
+    pub(crate) amend: bool,
     /// Going on with a run, try its failed tasks again.
     #[arg(long, conflicts_with = "fresh")]
     pub(crate) retry_failed: bool,

@@ -232,6 +232,9 @@ async fn carry_out(
 /// How long a process that owns the data directory may take until it listens.
 const START_UP: Duration = Duration::from_secs(5);
 
+/// How often it is asked in that time.
+const START_UP_TRIES: u32 = 100;
+
 /// Has the process at work do something.
 pub(crate) async fn ask(config: &Config, request: &Request) -> anyhow::Result<Receipt> {
     let Some(holder) = OwnerLock::holder(&config.data_dir) else {
@@ -239,10 +242,12 @@ pub(crate) async fn ask(config: &Config, request: &Request) -> anyhow::Result<Re
             .hint("`taskloom serve` starts one; `taskloom run GRAPH` runs one graph")
             .into());
     };
-    let until = tokio::time::Instant::now() + START_UP;
     let mut answer = control::ask(&config.data_dir, request).await;
-    while matches!(answer, Err(control::Error::Nobody)) && tokio::time::Instant::now() < until {
-        tokio::time::sleep(START_UP / 100).await;
+    for _ in 0..START_UP_TRIES {
+        if !matches!(answer, Err(control::Error::Nobody)) {
+            break;
+        }
+        tokio::time::sleep(START_UP / START_UP_TRIES).await;
         answer = control::ask(&config.data_dir, request).await;
     }
     match answer {

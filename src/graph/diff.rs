@@ -70,6 +70,16 @@ impl fmt::Display for Change {
     }
 }
 
+/// Fields that change how a task is tried, and not what comes of it.
+const HARMLESS: &[&str] = &["title", "attempts", "timeout", "priority", "budget", "on failure"];
+
+impl<Id> Changed<Id> {
+    /// Whether something that was done before the change may not be what is wanted now.
+    pub fn matters(&self) -> bool {
+        self.fields.iter().any(|change| !HARMLESS.contains(&change.field))
+    }
+}
+
 /// Compares two graphs.
 pub fn diff(old: &Graph, new: &Graph) -> Diff {
     let sides = Sides { old, new };

@@ -34,6 +34,35 @@ pub struct Submitted {
     pub name: RunName,
 }
 
+/// What becomes of the results of a run whose graph is submitted again, changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resubmission {
+    /// The run that is gone on from.
+    pub of: RunName,
+    /// Tasks whose results are kept.
+    pub kept: Vec<TaskId>,
+    /// Tasks that had succeeded and are done again, since they or something below them changed.
+    pub again: Vec<TaskId>,
+    /// What changed in the graph, in short.
+    pub changes: String,
+}
+
+impl fmt::Display for Resubmission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let results = match self.kept.len() {
+            1 => "1 result is kept".to_owned(),
+            n => format!("{n} results are kept"),
+        };
+        write!(f, "goes on from {}: {results}", self.of)?;
+        match self.again.len() {
+            0 => {}
+            1 => write!(f, ", `{}` is done again", self.again[0])?,
+            n => write!(f, ", {n} are done again")?,
+        }
+        write!(f, " ({})", self.changes)
+    }
+}
+
 /// A lane or a task, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

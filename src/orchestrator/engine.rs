@@ -10,12 +10,13 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::failure::Failure;
 use crate::ids::{GraphName, ProjectId, RunId, RunName};
 use crate::notify::{self, Delivery, Notice, Notifier};
-use crate::orchestrator::command::{Answer, GlobalVerb, Submission, Submitted};
-use crate::orchestrator::handle::{Event, Handle, Shutdown};
+use crate::orchestrator::command::{self, Answer, Command, GlobalVerb, Submission, Submitted};
+use crate::orchestrator::handle::{Event, Handle, Resubmit, Resubmitted, Shutdown};
 use crate::orchestrator::load::holds;
-use crate::orchestrator::step::Turn;
+use crate::orchestrator::step::{Carried, Turn};
 use crate::orchestrator::view::RunView;
 use crate::orchestrator::world::{Run, World};
 use crate::runner::{AttemptContext, Executor, Job, Report, Reporter, RunInfo};
@@ -122,6 +123,7 @@ struct Ending {
 /// An answer that is given once the turn is durable.
 enum Waiting {
     Submitted(oneshot::Sender<Submitted>, Submitted),
+    Resubmitted(oneshot::Sender<Resubmitted>, Resubmitted),
     Answered(oneshot::Sender<Answer>, Answer),
     Viewed(oneshot::Sender<Option<RunView>>, Option<RunView>),
 }
@@ -263,8 +265,12 @@ impl Engine {
     fn step(&mut self, event: Event) {
         match event {
             Event::Submit(submission, reply) => {
-                let submitted = self.submit(*submission);
+                let submitted = self.submit(*submission, None);
                 self.waiting.push(Waiting::Submitted(reply, submitted));
+            }
+            Event::Resubmit(resubmit, reply) => {
+                let resubmitted = self.resubmit(*resubmit);
+                self.waiting.push(Waiting::Resubmitted(reply, resubmitted));
             }
             Event::Command(command, reply) => {
                 let answer = self.world.command(&command);
@@ -301,7 +307,22 @@ impl Engine {
         }
     }
 
-    fn submit(&mut self, submission: Submission) -> Submitted {
+    fn resubmit(&mut self, resubmit: Resubmit) -> Resubmitted {
+        let Resubmit { of, submission, dry_run } = resubmit;
+        let missing = || Failure::user("the process at work does not drive that run");
+        let old = self.world.runs.get(&of).ok_or_else(missing)?;
+        let carried = old.carry(&self.world.desk, &submission.graph)?;
+        let (summary, who) = (carried.summary.clone(), submission.submitter.clone());
+        if dry_run {
+            return Ok((None, summary));
+        }
+        let submitted = self.submit(submission, Some((of, carried)));
+        let verb = command::Verb::Cancel { task: None };
+        let given_up = self.world.command(&Command { run: of, who, verb, dry_run: false });
+        given_up.map(|_| (Some(submitted), summary))
+    }
+
+    fn submit(&mut self, submission: Submission, from: Option<(RunId, Carried)>) -> Submitted {
         let key = (submission.project.id.clone(), submission.graph.name().clone());
         let number = self.numbers.entry(key).or_default();
         *number += 1;
@@ -318,6 +339,7 @@ impl Engine {
             paused: false,
             cancelled: false,
             fatal: None,
+            continues: from.as_ref().map(|(of, _)| self.lineage(*of)).unwrap_or_default(),
         };
         let info = RunInfo {
             id: record.id,
@@ -327,8 +349,19 @@ impl Engine {
             graph: submission.graph,
             source: submission.source,
             submitter: record.submitter.clone(),
+            continues: record.continues.clone(),
         };
-        self.world.submit(Arc::new(info), record, self.options.run_slots)
+        let carried = from.map(|(_, carried)| carried);
+        self.world.submit(Arc::new(info), record, self.options.run_slots, carried)
+    }
+
+    /// A run and those that it goes on from, latest first.
+    fn lineage(&self, of: RunId) -> Vec<RunName> {
+        let run = self.world.runs.get(&of).map(|run| &run.record);
+        run.into_iter()
+            .flat_map(|r| std::iter::once(&r.name).chain(&r.continues))
+            .cloned()
+            .collect()
     }
 
     /// Keeps what the turn changed, then answers, hands out and announces. A store that fails is
@@ -343,6 +376,7 @@ impl Engine {
         for waiting in self.waiting.drain(..) {
             match waiting {
                 Waiting::Submitted(reply, submitted) => drop(reply.send(submitted)),
+                Waiting::Resubmitted(reply, answer) => drop(reply.send(answer)),
                 Waiting::Answered(reply, answer) => drop(reply.send(answer)),
                 Waiting::Viewed(reply, view) => drop(reply.send(view)),
             }
@@ -396,6 +430,7 @@ impl Engine {
                             return false;
                         }
                         event @ (Event::Submit(..)
+                        | Event::Resubmit(..)
                         | Event::Command(..)
                         | Event::Global(..)
                         | Event::Report(..)
@@ -413,9 +448,9 @@ impl Engine {
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
                 Waiting::Viewed(reply, view) => drop(reply.send(view)),
-                other @ (Waiting::Submitted(..) | Waiting::Answered(..)) => {
-                    self.waiting.push(other)
-                }
+                other @ (Waiting::Submitted(..)
+                | Waiting::Resubmitted(..)
+                | Waiting::Answered(..)) => self.waiting.push(other),
             }
         }
     }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::failure::Failure;
 use crate::ids::RunId;
-use crate::orchestrator::command::{Answer, Command, GlobalCommand, Submission, Submitted};
+use crate::orchestrator::command::{
+    Answer, Command, GlobalCommand, Resubmission, Submission, Submitted,
+};
 use crate::orchestrator::view::RunView;
 use crate::runner::Report;
 use crate::state::{EffectKey, Entry};
@@ -13,6 +16,7 @@ use crate::state::{EffectKey, Entry};
 /// What comes into the loop.
 pub(crate) enum Event {
     Submit(Box<Submission>, oneshot::Sender<Submitted>),
+    Resubmit(Box<Resubmit>, oneshot::Sender<Resubmitted>),
     Command(Command, oneshot::Sender<Answer>),
     Global(GlobalCommand, oneshot::Sender<Answer>),
     View(RunId, oneshot::Sender<Option<RunView>>),
@@ -21,6 +25,16 @@ pub(crate) enum Event {
     Drain,
     Shutdown(Shutdown, oneshot::Sender<()>),
 }
+
+/// A graph that goes on from a run.
+pub(crate) struct Resubmit {
+    pub(crate) of: RunId,
+    pub(crate) submission: Submission,
+    pub(crate) dry_run: bool,
+}
+
+/// What comes of it: the new run, unless it was a rehearsal, and what it keeps.
+pub type Resubmitted = Result<(Option<Submitted>, Resubmission), Failure>;
 
 /// How the engine ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +62,18 @@ impl Handle {
     /// Submits a graph. When this returns, it survives a crash.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, Closed> {
         self.ask(|reply| Event::Submit(Box::new(submission), reply)).await
+    }
+
+    /// Submits a changed graph of the run `of`: a new run keeps what is done and still wanted, and
+    /// the old one is given up. A rehearsal only says what would be kept.
+    pub async fn resubmit(
+        &self,
+        of: RunId,
+        submission: Submission,
+        dry_run: bool,
+    ) -> Result<Resubmitted, Closed> {
+        let resubmit = Resubmit { of, submission, dry_run };
+        self.ask(|reply| Event::Resubmit(Box::new(resubmit), reply)).await
     }
 
     /// Carries out a verb. When this returns, it survives a crash.

@@ -87,6 +87,7 @@ fn run_info(
         graph,
         source,
         submitter: record.submitter.clone(),
+        continues: record.continues.clone(),
     })
 }
 
@@ -133,6 +134,7 @@ impl Engine {
         let run = match event {
             Event::Command(command, _) => command.run,
             Event::View(run, _) => *run,
+            Event::Resubmit(resubmit, _) => resubmit.of,
             Event::Submit(..)
             | Event::Global(..)
             | Event::Report(..)

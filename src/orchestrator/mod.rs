@@ -15,9 +15,10 @@ mod view;
 pub(crate) mod world;
 
 pub use command::{
-    Answer, Command, GlobalCommand, GlobalVerb, Receipt, Submission, Submitted, Target, Verb,
+    Answer, Command, GlobalCommand, GlobalVerb, Receipt, Resubmission, Submission, Submitted,
+    Target, Verb,
 };
 pub use engine::{Doors, Options, Role, Scope, spawn};
-pub use handle::{Closed, Handle};
+pub use handle::{Closed, Handle, Resubmitted};
 pub use load::look;
 pub use view::RunView;

@@ -216,7 +216,7 @@ impl Run {
     }
 
     /// Builds everything that follows from the records.
-    fn derive(&mut self, desk: &mut Desk) {
+    pub(crate) fn derive(&mut self, desk: &mut Desk) {
         let info = self.info.clone();
         let graph = &info.graph;
         for lane in graph.lane_ixs() {
@@ -271,9 +271,9 @@ impl Run {
             let idle = left.tasks == 0 && left.children == 0;
             if self.lanes[lane.at()].state == LaneState::Pending
                 && (idle || self.ready.has_ready(lane))
-                && !self
-                    .effects
-                    .contains_key(&Effect::PrepareLane { run: self.info.id, lane }.key())
+                && !self.effects.contains_key(
+                    &Effect::PrepareLane { run: self.info.id, lane, from: None }.key(),
+                )
             {
                 self.wanted.insert(lane);
             }

@@ -27,6 +27,8 @@ pub struct RunInfo {
     pub teardown: Teardown,
     /// Who submitted it.
     pub submitter: String,
+    /// The runs that it goes on from, latest first.
+    pub continues: Vec<RunName>,
 }
 
 impl RunInfo {

@@ -278,7 +278,9 @@ async fn carry_out(
             let end = attempt::run(&shop, &job, task, attempt, &reporter, ears).await;
             return Report::AttemptEnded(end);
         }
-        Effect::PrepareLane { lane, .. } => lanes::prepare(&shop, run, *lane).await,
+        Effect::PrepareLane { lane, from, .. } => {
+            lanes::prepare(&shop, run, *lane, from.as_ref()).await
+        }
         Effect::OpenPr { task, commit, .. } => pulls::open(&shop, run, *task, commit).await,
         Effect::MergePr { task, attempt, commit, .. } => {
             pulls::merge(&shop, run, *task, *attempt, commit).await

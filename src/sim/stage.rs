@@ -111,7 +111,7 @@ impl Inner {
     fn play(&mut self, job: &Job, reporter: &Reporter) -> Vec<Report> {
         let key = job.effect.key();
         match &job.effect {
-            Effect::PrepareLane { run, lane } => {
+            Effect::PrepareLane { run, lane, .. } => {
                 let head = self.commit();
                 self.heads.insert((*run, *lane), head);
                 vec![Report::LanePrepared]

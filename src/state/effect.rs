@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::graph::{LaneIx, TaskIx};
-use crate::ids::{CommitId, RunId};
+use crate::ids::{CommitId, RunId, RunName};
 use crate::state::record::Part;
 
 /// Something to be done outside.
@@ -19,6 +19,9 @@ pub enum Effect {
         run: RunId,
         /// Which.
         lane: LaneIx,
+        /// From that of an earlier run; `None`: from the lane's base.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<RunName>,
     },
     /// Carry one attempt from worktree to verified commit.
     Attempt {
@@ -139,7 +142,7 @@ impl Effect {
     /// Its natural key: numbers, not names, as in `12/t/3/0/attempt`.
     pub fn key(&self) -> EffectKey {
         let (run, part, attempt, verb) = match self {
-            Self::PrepareLane { run, lane } => (run, Part::Lane(*lane), 0, Verb::Prepare),
+            Self::PrepareLane { run, lane, .. } => (run, Part::Lane(*lane), 0, Verb::Prepare),
             Self::Attempt { run, task, attempt } => {
                 (run, Part::Task(*task), *attempt, Verb::Attempt)
             }

@@ -52,6 +52,9 @@ pub struct RunRecord {
     /// The system's own failure that stopped it.
     #[serde(default)]
     pub fatal: Option<String>,
+    /// The runs that this one goes on from, latest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub continues: Vec<RunName>,
 }
 
 /// What a submitter may set above the graph.
@@ -169,6 +172,9 @@ pub struct TaskMore {
     /// What the agent says it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
+    /// The run that did it, if this one only goes on from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_from: Option<RunName>,
     /// What a person wants the next attempt to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -314,6 +320,9 @@ pub struct LaneRecord {
     /// What was computed and checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked: Option<LaneCheck>,
+    /// The run whose integration branch this lane's is made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RunName>,
     /// Where its pull request is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pr: Option<String>,
@@ -344,6 +353,7 @@ impl Default for LaneRecord {
             since: Timestamp(0),
             queue: Vec::new(),
             checked: None,
+            from: None,
             pr: None,
             decisions: Vec::new(),
             merged: None,

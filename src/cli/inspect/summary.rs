@@ -11,7 +11,8 @@ use crate::render::table::{Align, Table};
 use crate::render::{Dag, Look, words};
 use crate::runner::Layout;
 use crate::state::{
-    BlockedOn, ConcernKind, LaneFailure, LaneRecord, LaneState, RunState, TaskRecord, TaskState,
+    BlockedOn, ConcernKind, LaneFailure, LaneRecord, LaneState, ParkReason, RunState, TaskRecord,
+    TaskState,
 };
 
 /// How many next steps are named: more than that is no help.
@@ -103,6 +104,9 @@ fn remark(view: &RunView, task: TaskIx, record: &TaskRecord) -> String {
     if let Some(waiting) = &view.waiting[task.at()] {
         return waiting.to_string();
     }
+    if let Some(run) = record.more.as_ref().and_then(|more| more.kept_from.as_ref()) {
+        return format!("kept from {run}");
+    }
     match (record.state, record.proposal()) {
         (TaskState::Merged, Some(p)) => {
             let took = record.since.since(record.started_at);
@@ -135,6 +139,11 @@ pub(crate) fn next_steps(
         if matches!(record.state, TaskState::Failed { .. }) {
             steps.push(format!("{program} logs {name}/{id}"));
             steps.push(format!("{program} retry {name}/{id} --note '…'"));
+        } else if record.state == TaskState::Stale {
+            steps.push(format!("{program} retry {name}/{id}"));
+            steps.push(format!("{program} skip {name}/{id}    # keeps it as it is"));
+        } else if record.state == (TaskState::Paused { until: None, why: ParkReason::Operator }) {
+            steps.push(format!("{program} resume {name}/{id}"));
         } else if matches!(record.state, TaskState::Blocked { on: BlockedOn::Operator }) {
             steps.push(format!("{program} retry {name}/{id}"));
         } else if matches!(record.state, TaskState::AwaitingApproval { .. }) {

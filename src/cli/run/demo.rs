@@ -55,7 +55,7 @@ pub(crate) async fn demo(common: &Common, args: DemoArgs) -> Outcome {
     let project = app.project(&repo).await?;
     let options = RunOptions::default();
     let work = Work { project, graph, source: GRAPH.to_owned(), options };
-    let (view, code) = run::begin(&app, &console, work).await?;
+    let (view, code) = run::begin(&app, &console, work, None).await?;
     if let (Some(view), false) = (view, common.json) {
         outln!();
         out::text(inspect::summary(&view));

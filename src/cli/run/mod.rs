@@ -50,12 +50,16 @@ pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
     let app = open(common, &console, graph.name().as_str()).await?;
     let project = app.project(&args.options.repo).await?;
     let options = run_options(&args.options);
-    let (view, code) = match to_resume(&app, &project, &graph, &source, args.fresh).await? {
-        Some(record) => resume(&app, &console, &record, args.retry_failed).await?,
-        None => {
-            let work = Work { project, graph, source, options };
-            begin(&app, &console, work).await?
-        }
+    let found = match (args.fresh, args.amend) {
+        (true, _) => Found::Nothing,
+        (false, true) => to_amend(&app, &project, &graph).await?,
+        (false, false) => to_resume(&app, &project, &graph, &source).await?,
+    };
+    let work = Work { project, graph, source, options };
+    let (view, code) = match found {
+        Found::Same(record) => resume(&app, &console, &record, args.retry_failed).await?,
+        Found::Changed(record) => begin(&app, &console, work, Some(&record)).await?,
+        Found::Nothing => begin(&app, &console, work, None).await?,
     };
     conclude(common, &app, view.as_ref(), code).await?;
     Ok(code)
@@ -94,23 +98,42 @@ pub(crate) struct Work {
     pub(crate) options: RunOptions,
 }
 
+/// The run that a command goes on with.
+enum Found {
+    /// None; a new one begins.
+    Nothing,
+    /// As it is.
+    Same(RunRecord),
+    /// With a changed graph.
+    Changed(RunRecord),
+}
+
+/// The latest run of the graph that was not given up.
+async fn to_amend(app: &App, project: &ProjectRecord, graph: &Graph) -> anyhow::Result<Found> {
+    let runs = app.store().runs(Some(&project.id)).await?;
+    let given_up = |run: &RunRecord| run.state.outcome() == Some(RunOutcome::Cancelled);
+    let last = runs.into_iter().rfind(|run| run.name.graph == *graph.name() && !given_up(run));
+    last.map(Found::Changed).ok_or_else(|| {
+        Failure::user(format!("there is no run of `{}` to go on from", graph.name()))
+            .hint("run it without `--amend`")
+            .into()
+    })
+}
+
 /// The run that the same command goes on with, if there is one.
 async fn to_resume(
     app: &App,
     project: &ProjectRecord,
     graph: &Graph,
     source: &str,
-    fresh: bool,
-) -> anyhow::Result<Option<RunRecord>> {
+) -> anyhow::Result<Found> {
     let runs = app.store().runs(Some(&project.id)).await?;
     let unfinished = |run: &RunRecord| run.name.graph == *graph.name() && !is_over(run);
-    let Some(last) = runs.into_iter().rfind(|run| !fresh && unfinished(run)) else {
-        return Ok(None);
-    };
+    let Some(last) = runs.into_iter().rfind(unfinished) else { return Ok(Found::Nothing) };
     let stored = app.store().load(last.id).await?;
     let stored = stored.ok_or_else(|| Failure::outside(format!("run `{}` is gone", last.name)))?;
     if stored.source == source {
-        return Ok(Some(last));
+        return Ok(Found::Same(last));
     }
     let diff = match graph::load(stored.source.as_bytes()) {
         Ok(old) => graph::diff(&old, graph).to_string(),
@@ -120,6 +143,7 @@ async fn to_resume(
         "run `{}` of this graph is not finished, and the graph has changed since: {diff}",
         last.name
     ))
+    .hint("`--amend` keeps what is done and unchanged, and does the rest in a new run")
     .hint(format!("`taskloom run {}` goes on with it as it was submitted", last.name))
     .hint(format!("`--fresh` begins a new run and leaves `{}` as it is", last.name))
     .hint(format!("`taskloom cancel {}` gives it up", last.name))
@@ -132,14 +156,16 @@ fn is_over(run: &RunRecord) -> bool {
     matches!(outcome, Some(RunOutcome::Succeeded | RunOutcome::Cancelled))
 }
 
-/// Begins a run and follows it to its rest.
+/// Begins a run, perhaps where an earlier one stands, and follows it to its rest.
 pub(crate) async fn begin(
     app: &Arc<App>,
     console: &Console,
     work: Work,
+    amends: Option<&RunRecord>,
 ) -> anyhow::Result<(Option<RunView>, u8)> {
     app.preflight(&work.graph, &work.project).await?;
-    let running = app.start(Scope::New, Role::Attached, Arc::new(console.clone())).await?;
+    let scope = amends.map_or(Scope::New, |old| Scope::One(old.id));
+    let running = app.start(scope, Role::Attached, Arc::new(console.clone())).await?;
     let submission = Submission {
         project: work.project,
         graph: work.graph,
@@ -148,7 +174,21 @@ pub(crate) async fn begin(
         submitter: who(),
     };
     let mut journal = running.handle.subscribe();
-    let submitted = running.handle.submit(submission).await?;
+    let submitted = match amends {
+        None => running.handle.submit(submission).await?,
+        Some(old) => {
+            let (submitted, what) = match running.handle.resubmit(old.id, submission, false).await?
+            {
+                Ok(resubmitted) => resubmitted,
+                Err(failure) => {
+                    running.detach().await;
+                    return Err(failure.into());
+                }
+            };
+            console.line(&format!("this run {what}"));
+            submitted.expect("BUG: only a rehearsal submits nothing")
+        }
+    };
     if let Some(view) = running.handle.view(submitted.run).await? {
         console.begin(&view.info, 0);
     }

@@ -58,7 +58,7 @@ impl Run {
 
     /// The lane has something to do and needs its integration branch.
     pub(crate) fn want(&mut self, lane: LaneIx) {
-        let key = Effect::PrepareLane { run: self.info.id, lane }.key();
+        let key = Effect::PrepareLane { run: self.info.id, lane, from: None }.key();
         if !self.effects.contains_key(&key) {
             self.wanted.insert(lane);
         }
@@ -76,13 +76,15 @@ impl Run {
             let parent = parent.filter(|p| !self.lanes[p.at()].state.is_active_or_later());
             if let Some(parent) = parent {
                 waiting.insert(lane);
-                let asked = Effect::PrepareLane { run: self.info.id, lane: parent }.key();
+                let asked =
+                    Effect::PrepareLane { run: self.info.id, lane: parent, from: None }.key();
                 if !self.effects.contains_key(&asked) && !waiting.contains(&parent) {
                     wanted.push(parent);
                 }
                 continue;
             }
-            self.owe(desk, Effect::PrepareLane { run: self.info.id, lane });
+            let from = self.lanes[lane.at()].from.clone();
+            self.owe(desk, Effect::PrepareLane { run: self.info.id, lane, from });
         }
         self.wanted = waiting;
     }

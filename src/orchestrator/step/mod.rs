@@ -9,10 +9,12 @@ mod lanes;
 mod notices;
 mod plan;
 mod recovery;
+mod resubmit;
 mod tasks;
 mod verbs;
 
 pub(crate) use recovery::Recovery;
+pub(crate) use resubmit::Carried;
 
 use std::sync::Arc;
 
@@ -66,6 +68,7 @@ impl World {
         info: Arc<RunInfo>,
         record: RunRecord,
         project_slots: u32,
+        carried: Option<Carried>,
     ) -> Submitted {
         let (id, name) = (info.id, info.name.clone());
         self.next_run = self.next_run.max(id.0 + 1);
@@ -74,6 +77,11 @@ impl World {
         let mut run = Run::new(info, record, project_slots);
         run.changed.run = true;
         self.desk.journal(id, Subject::Run, None, What::Submitted, Some(name.to_string()));
+        if let Some(carried) = carried {
+            let what = Some(carried.summary.to_string());
+            self.desk.journal(id, Subject::Run, None, What::Remark, what);
+            run.take_over(&mut self.desk, carried);
+        }
         run.open_all(&mut self.desk);
         self.runs.insert(id, run);
         Submitted { run: id, name }

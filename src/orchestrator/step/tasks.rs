@@ -187,6 +187,9 @@ impl Run {
         let attempt = record.attempts;
         record.attempts += 1;
         record.started_at = desk.now;
+        if let Some(more) = &mut record.more {
+            more.kept_from = None;
+        }
         self.task_event(desk, task, TaskEvent::Started { attempt }, None);
         self.owe(desk, Effect::Attempt { run: self.info.id, task, attempt });
         desk.batch.attempts.push(AttemptRecord {

@@ -1,6 +1,6 @@
 //! Worktree, branch, instructions, receipt, agent.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -232,9 +232,10 @@ impl Attempt<'_> {
         let mut found = Vec::new();
         for input in &self.spec().inputs {
             let source = &self.run.graph.task(input.task).id;
-            let dir = self.shop.layout.task(&self.run.project.id, &self.run.name, source);
-            let outputs: Option<Outputs> = files::read_json(&dir.join("outputs.json"))?;
-            let declared = outputs.map(|outputs| outputs.files).unwrap_or_default();
+            let outputs = self
+                .task_dirs(source)
+                .find_map(|dir| files::read_json::<Outputs>(&dir.join("outputs.json")).transpose());
+            let declared = outputs.transpose()?.map(|outputs| outputs.files).unwrap_or_default();
             let wanted = declared
                 .into_iter()
                 .filter(|file| input.category.as_ref().is_none_or(|c| *c == file.category));
@@ -247,12 +248,18 @@ impl Attempt<'_> {
         Ok(found)
     }
 
+    /// Where something is kept of a task: in this run, or in those that it goes on from.
+    fn task_dirs(&self, task: &crate::ids::TaskId) -> impl Iterator<Item = PathBuf> {
+        let runs = std::iter::once(&self.run.name).chain(&self.run.continues);
+        runs.map(move |run| self.shop.layout.task(&self.run.project.id, run, task))
+    }
+
     fn summaries(&self) -> Vec<(crate::ids::TaskId, String)> {
         let parents = self.run.graph.parents(self.task).iter();
         let of = |parent: &crate::graph::TaskIx| {
             let id = self.run.graph.task(*parent).id.clone();
-            let dir = self.shop.layout.task(&self.run.project.id, &self.run.name, &id);
-            let text = std::fs::read_to_string(dir.join("summary.md")).ok()?;
+            let read = |dir: PathBuf| std::fs::read_to_string(dir.join("summary.md")).ok();
+            let text = self.task_dirs(&id).find_map(read)?;
             Some((id, text))
         };
         parents.filter_map(of).collect()

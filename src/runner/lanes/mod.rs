@@ -12,7 +12,7 @@ pub(crate) mod pulls;
 use crate::forge::Pull;
 use crate::git::{self, BranchName, Combine, Combined, Method, RefChange};
 use crate::graph::LaneIx;
-use crate::ids::CommitId;
+use crate::ids::{Branches, CommitId, RunName};
 use crate::runner::files;
 use crate::runner::job::{LaneEnd, Report, RunInfo, StepFailure};
 use crate::runner::lanes::pulls::{branch, head_of};
@@ -23,11 +23,12 @@ use crate::state::FailureClass;
 pub(crate) use check::check;
 pub(crate) use merge::{merge, open};
 
-/// Makes a lane's integration branch.
+/// Makes a lane's integration branch: where that of the run `from` ends, or where the graph says.
 pub(crate) async fn prepare(
     shop: &Inner,
     run: &RunInfo,
     lane: LaneIx,
+    from: Option<&RunName>,
 ) -> Result<Report, StepFailure> {
     let project = shop.projects.open(&run.project).await?;
     keep_graph(shop, run)?;
@@ -36,9 +37,11 @@ pub(crate) async fn prepare(
     if there.is_some() {
         return Ok(Report::LanePrepared);
     }
-    let base = match run.lane_base(lane) {
-        LaneEnd::Lane(parent) => head_of(&project, &lane_branch(run, parent)).await?,
-        LaneEnd::Branch(name) => target(shop, run, &project, &name).await?.1,
+    let earlier = from.map(|from| branch(&Branches::of(from).lane(&run.graph.lane(lane).id)));
+    let base = match (earlier, run.lane_base(lane)) {
+        (Some(earlier), _) => head_of(&project, &earlier).await?,
+        (None, LaneEnd::Lane(parent)) => head_of(&project, &lane_branch(run, parent)).await?,
+        (None, LaneEnd::Branch(name)) => target(shop, run, &project, &name).await?.1,
     };
     let create = RefChange::Create { name: name.to_ref(), to: base };
     project.bare.transact(&[create]).await.map_err(|error| trouble(&error))?;

@@ -117,7 +117,7 @@ impl Chaos {
 
     fn play(&mut self) -> Result<(), Violation> {
         self.world.begin(self.clock);
-        self.world.submit(self.info.clone(), record(&self.info), 8);
+        self.world.submit(self.info.clone(), record(&self.info), 8, None);
         self.conclude(false)?;
         for _ in 0..DISTURBANCES {
             self.disturb()?;
@@ -306,7 +306,7 @@ impl Chaos {
         if self.world.runs.is_empty() {
             // It died before the submission was durable: the person submits again.
             self.world.begin(self.clock);
-            self.world.submit(self.info.clone(), record(&self.info), 8);
+            self.world.submit(self.info.clone(), record(&self.info), 8, None);
             return self.conclude(false);
         }
         let owed = self.world.runs[&RunId(1)].owed();
@@ -407,6 +407,7 @@ fn run_info(source: String, graph: Graph) -> RunInfo {
         graph,
         source,
         submitter: SUBMITTER.to_owned(),
+        continues: Vec::new(),
     }
 }
 
@@ -424,5 +425,6 @@ fn record(info: &RunInfo) -> RunRecord {
         paused: false,
         cancelled: false,
         fatal: None,
+        continues: Vec::new(),
     }
 }
