@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Local, Utc};
+use chrono::{DateTime, Local, TimeZone as _, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -33,6 +33,12 @@ impl Timestamp {
     /// Date and time to the minute in local time, for people.
     pub fn local_minute(self) -> String {
         self.utc().with_timezone(&Local).format("%Y-%m-%d %H:%M").to_string()
+    }
+
+    /// Midnight of a day in local time; `None` where a day has none.
+    pub fn local_midnight(year: i32, month: u32, day: u32) -> Option<Timestamp> {
+        let midnight = Local.with_ymd_and_hms(year, month, day, 0, 0, 0).earliest()?;
+        Some(Timestamp(midnight.timestamp_millis()))
     }
 
     fn utc(self) -> DateTime<Utc> {

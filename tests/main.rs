@@ -8,6 +8,7 @@ mod engine;
 mod graphs;
 mod pictures;
 mod runs;
+mod scenarios;
 mod scripted;
 mod states;
 mod store;

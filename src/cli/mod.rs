@@ -7,6 +7,7 @@ mod out;
 mod pictures;
 mod refs;
 mod run;
+mod sim;
 mod upkeep;
 mod verbs;
 
@@ -22,7 +23,7 @@ use crate::cli::args::{ActionArg, Cli, Command, Common, TaskCommand};
 use crate::cli::out::{errln, outln};
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
-use crate::sim;
+use crate::sim as simulation;
 use crate::store;
 
 /// What a command comes to: an exit code, or an error to be told.
@@ -76,20 +77,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Show(args) => inspect::show(common, args.subject.as_deref()).await,
         Command::Why(args) => inspect::why(common, &args.task).await,
         Command::Logs(args) => inspect::logs(common, &args).await,
-        Command::Retry(args) => verbs::retry(common, args).await,
-        Command::Rewind(args) => verbs::rewind(common, args).await,
-        Command::Drain(args) => verbs::drain(common, args).await,
-        Command::Shutdown(args) => verbs::shutdown(common, args).await,
-        Command::Reprioritise(args) => verbs::reprioritise(common, args).await,
-        Command::Steer(args) => verbs::steer(common, args).await,
-        Command::Skip(args) => verbs::skip(common, args).await,
-        Command::Stop(args) => verbs::stop(common, args).await,
-        Command::Cancel(args) => verbs::cancel(common, args).await,
-        Command::Pause(args) => verbs::pause(common, args, true).await,
-        Command::Resume(args) => verbs::pause(common, args, false).await,
-        Command::Approve(args) => verbs::approve(common, args).await,
-        Command::Reject(args) => verbs::reject(common, args).await,
-        Command::Answer(args) => verbs::answer(common, args).await,
+        Command::Verb(verb) => verbs::carry_out(common, verb).await,
         Command::Gc(args) => upkeep::gc(common, &args).await,
         Command::Doctor => upkeep::doctor(common).await,
         Command::Config { command } => upkeep::config(common, command),
@@ -100,9 +88,11 @@ async fn dispatch(cli: Cli) -> Outcome {
             out::bytes(&script);
             Ok(0)
         }
+        Command::Sim(args) => sim::sim(&args).await,
         Command::Play { script } => {
-            let script = sim::Script::load(&script)?;
-            Ok(sim::agent::play(&script, &mut std::io::stdout(), &mut std::io::stderr()).await?)
+            let script = simulation::Script::load(&script)?;
+            Ok(simulation::agent::play(&script, &mut std::io::stdout(), &mut std::io::stderr())
+                .await?)
         }
         Command::Task { .. } => unreachable!("BUG: said before the runtime starts"),
     }

@@ -48,13 +48,19 @@ pub enum NoticeKind {
     RunSettled,
     /// The daemon came back after a stop or a crash.
     Restarted,
+    /// The daemon ended too often and starts nothing.
+    SafeMode,
 }
 
 impl NoticeKind {
     /// Whether it waits for a person.
     pub fn needs_person(self) -> bool {
         match self {
-            Self::TaskFailed | Self::Question | Self::Approval | Self::LaneFailed => true,
+            Self::TaskFailed
+            | Self::Question
+            | Self::Approval
+            | Self::LaneFailed
+            | Self::SafeMode => true,
             Self::LaneMerged | Self::RunSettled | Self::Restarted => false,
         }
     }

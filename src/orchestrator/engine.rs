@@ -174,6 +174,7 @@ impl Engine {
     async fn run(mut self) {
         let owed: Vec<EffectKey> = self.world.runs.values().flat_map(Run::owed).collect();
         self.begin();
+        self.world.tell_of_safe_mode();
         let mut turn = self.world.finish();
         turn.dispatch.extend(owed);
         self.conclude(turn).await;

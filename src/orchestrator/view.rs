@@ -22,6 +22,8 @@ pub struct RunView {
     pub lanes: Vec<LaneRecord>,
     /// Why each task does not run; `None` for those that run or are done.
     pub waiting: Vec<Option<WaitingOn>>,
+    /// What keeps all of it from starting anything, if something does.
+    pub held: Option<WaitingOn>,
     /// Whether a process works on it.
     pub driven: bool,
     /// Whether something besides attempts is being done for it: a merge, a check.
@@ -52,6 +54,7 @@ impl World {
             tasks: run.tasks.clone(),
             lanes: run.lanes.clone(),
             waiting: tasks.map(|t| run.waiting_on(&self.desk, TaskIx(t))).collect(),
+            held: run.held_by(&self.desk),
             driven: true,
             merging: run.owed().iter().any(|key| key.verb != Verb::Attempt),
         })
@@ -136,23 +139,11 @@ impl Run {
         if self.record.fatal.is_some() {
             return WaitingOn::Fatal;
         }
-        if let Some(hold) = &desk.holds.all {
-            return WaitingOn::AllPaused { by: hold.by.clone() };
-        }
-        if let Some(hold) = desk.holds.projects.get(&self.record.project) {
-            return WaitingOn::ProjectPaused { by: hold.by.clone() };
-        }
-        if self.record.paused {
-            return WaitingOn::RunPaused;
+        if let Some(held) = self.held_by(desk) {
+            return held;
         }
         if let Some(reason) = self.why_lane_closed(self.graph().task(task).lane) {
             return reason;
-        }
-        if let Some(why) = &desk.safe_mode {
-            return WaitingOn::SafeMode { why: why.clone() };
-        }
-        if desk.starts_nothing() {
-            return WaitingOn::Draining;
         }
         if self.max_running.is_some_and(|max| self.running >= max) {
             return WaitingOn::RunFull { running: self.running };
@@ -161,6 +152,23 @@ impl Run {
             return WaitingOn::SlotsFull { running: desk.slots_used };
         }
         WaitingOn::Turn
+    }
+
+    /// What keeps the whole run from starting anything.
+    fn held_by(&self, desk: &Desk) -> Option<WaitingOn> {
+        if let Some(why) = &desk.safe_mode {
+            return Some(WaitingOn::SafeMode { why: why.clone() });
+        }
+        if let Some(hold) = &desk.holds.all {
+            return Some(WaitingOn::AllPaused { by: hold.by.clone() });
+        }
+        if let Some(hold) = desk.holds.projects.get(&self.record.project) {
+            return Some(WaitingOn::ProjectPaused { by: hold.by.clone() });
+        }
+        if self.record.paused {
+            return Some(WaitingOn::RunPaused);
+        }
+        desk.starts_nothing().then_some(WaitingOn::Draining)
     }
 
     fn why_lane_closed(&self, lane: LaneIx) -> Option<WaitingOn> {

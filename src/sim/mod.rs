@@ -6,11 +6,14 @@ pub mod agent;
 mod chaos;
 mod clock;
 mod repo;
+pub mod scenario;
 mod script;
 mod stage;
+mod theatre;
 
 pub use chaos::{Explored, explore};
 pub use clock::ManualClock;
 pub use repo::scratch;
 pub use script::Script;
-pub use stage::{Act, Stage};
+pub use stage::{Act, LaneAct, Stage};
+pub use theatre::{Dead, Theatre};

@@ -11,7 +11,7 @@ use console::Style;
 use serde_json::{Value, json};
 
 pub(crate) use logs::logs;
-pub(crate) use summary::{next_steps, summary};
+pub(crate) use summary::{next_steps, summary, summary_within};
 
 use crate::cli::Outcome;
 use crate::cli::args::{Common, ListArgs};

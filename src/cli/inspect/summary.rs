@@ -20,17 +20,23 @@ const STEPS_SHOWN: usize = 8;
 
 /// Where a run stands, in a table.
 pub(crate) fn summary(view: &RunView) -> String {
+    summary_within(view, width())
+}
+
+/// The same in so many columns.
+pub(crate) fn summary_within(view: &RunView, columns: usize) -> String {
     let graph = &view.info.graph;
     let look = |t: TaskIx| Look::of(view.tasks[t.at()].state);
     let lane_look = |l: LaneIx| Look::of_lane(view.lanes[l.at()].state);
     let dag = Dag::of(graph, look, lane_look);
-    let paused = if view.run.paused { ", paused" } else { "" };
+    let held = view.held.as_ref().filter(|_| view.run.state == RunState::Open && view.driven);
+    let held = held.map(|held| format!(", but {held}")).unwrap_or_default();
     let alone = if view.driven || view.run.state != RunState::Open {
         ""
     } else {
         ", no process drives it now"
     };
-    let mut text = format!("{}: {}{paused}{alone}\n", view.info.name, view.run.state);
+    let mut text = format!("{}: {}{held}{alone}\n", view.info.name, view.run.state);
     let _ = writeln!(text, "{}\n", progress(&dag.counts()));
     let mut table = Table::new([
         ("", Align::Left),
@@ -51,7 +57,7 @@ pub(crate) fn summary(view: &RunView) -> String {
             remark(view, task, record),
         ]);
     }
-    text.push_str(&table.render(Some(width())));
+    text.push_str(&table.render(Some(columns)));
     text.push('\n');
     for lane in graph.lane_ixs() {
         let record = &view.lanes[lane.at()];
@@ -85,6 +91,7 @@ fn lane_remark(record: &LaneRecord) -> String {
     waits.map_or_else(String::new, |delivered| format!(", but {}", delivered.sentence))
 }
 
+/// How wide this terminal is, within reason.
 fn width() -> usize {
     let columns = console::Term::stdout().size_checked().map(|(_, columns)| columns as usize);
     columns.unwrap_or(120).max(60)
@@ -168,6 +175,9 @@ pub(crate) fn next_steps(
                 "git -C {repo} merge {waits_on}    # where `{branch}` is checked out"
             ));
         }
+    }
+    if view.run.paused && view.run.state == RunState::Open {
+        steps.push(format!("{program} resume {name}"));
     }
     if view.run.state == RunState::Open && !view.driven {
         steps.push(format!("{program} run {name}    # goes on with it"));

@@ -9,8 +9,14 @@ use crate::state::{BlockedOn, Outcome, Question, TaskState};
 /// How many lines of a message a notice holds; the rest is in the log.
 const MESSAGE_LINES_MAX: usize = 12;
 
+/// Has a notice delivered once the turn is durable.
+pub(crate) fn send(desk: &mut Desk, notice: &Notice) {
+    let text = serde_json::to_string(notice).expect("BUG: a notice is plain data");
+    desk.batch.notices.push((notice.seq, text));
+}
+
 impl Run {
-    fn notice(&self, desk: &Desk, seq: u64, kind: NoticeKind, title: String) -> Notice {
+    pub(crate) fn notice(&self, desk: &Desk, seq: u64, kind: NoticeKind, title: String) -> Notice {
         Notice {
             seq,
             at: desk.now,
@@ -23,11 +29,6 @@ impl Run {
             lines: Vec::new(),
             asks: Vec::new(),
         }
-    }
-
-    fn send(&self, desk: &mut Desk, notice: &Notice) {
-        let text = serde_json::to_string(notice).expect("BUG: a notice is plain data");
-        desk.batch.notices.push((notice.seq, text));
     }
 
     pub(crate) fn notify_task_failed(&mut self, desk: &mut Desk, task: TaskIx, seq: u64) {
@@ -44,7 +45,7 @@ impl Run {
         }
         notice.task = Some(id);
         notice.asks = vec![Ask::Retry, Ask::Skip, Ask::Logs];
-        self.send(desk, &notice);
+        send(desk, &notice);
     }
 
     pub(crate) fn notify_question(
@@ -60,7 +61,7 @@ impl Run {
         notice.lines = question.text.lines().skip(1).map(str::to_owned).collect();
         notice.task = Some(id);
         notice.asks = vec![Ask::Answer(question.choices.clone())];
-        self.send(desk, &notice);
+        send(desk, &notice);
     }
 
     pub(crate) fn notify_task_approval(&mut self, desk: &mut Desk, task: TaskIx, seq: u64) {
@@ -82,7 +83,7 @@ impl Run {
         }
         notice.task = Some(id);
         notice.asks = vec![Ask::Approve, Ask::Reject];
-        self.send(desk, &notice);
+        send(desk, &notice);
     }
 
     pub(crate) fn notify_lane_approval(&mut self, desk: &mut Desk, lane: LaneIx, seq: u64) {
@@ -106,7 +107,7 @@ impl Run {
         }
         notice.lane = Some(id);
         notice.asks = vec![Ask::Approve, Ask::Reject];
-        self.send(desk, &notice);
+        send(desk, &notice);
     }
 
     pub(crate) fn notify_lane_merged(
@@ -121,7 +122,7 @@ impl Run {
         let mut notice = self.notice(desk, seq, NoticeKind::LaneMerged, title);
         notice.lines.extend(delivered);
         notice.lane = Some(id);
-        self.send(desk, &notice);
+        send(desk, &notice);
     }
 
     pub(crate) fn notify_lane_failed(
@@ -137,7 +138,7 @@ impl Run {
         notice.lines = message.lines().take(MESSAGE_LINES_MAX).map(str::to_owned).collect();
         notice.lane = Some(id);
         notice.asks = vec![Ask::Retry];
-        self.send(desk, &notice);
+        send(desk, &notice);
     }
 
     pub(crate) fn notify_settled(&mut self, desk: &mut Desk, seq: u64, outcome: Outcome) {
@@ -145,6 +146,6 @@ impl Run {
         let all = self.tasks.len();
         let title = format!("run `{}`: {outcome}, {done} of {all} tasks done", self.info.name);
         let notice = self.notice(desk, seq, NoticeKind::RunSettled, title);
-        self.send(desk, &notice);
+        send(desk, &notice);
     }
 }

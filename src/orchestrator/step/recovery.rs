@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{ProjectId, RunId};
 use crate::notify::{Notice, NoticeKind};
+use crate::orchestrator::step::notices::send;
 use crate::orchestrator::world::{Desk, Run, World};
 use crate::runner::Found;
 use crate::state::{EffectKey, LaneState, Subject, TaskState, Verb, What};
@@ -72,6 +73,24 @@ impl World {
         self.desk.recovery = (!recovery.runs.is_empty()).then_some(recovery);
     }
 
+    /// Tells every project with open runs that nothing starts, and why.
+    pub(crate) fn tell_of_safe_mode(&mut self) {
+        let Some(why) = self.desk.safe_mode.clone() else { return };
+        let mut told = BTreeSet::new();
+        for (id, run) in self.runs.iter().filter(|(_, run)| run.is_open()) {
+            if !told.insert(run.record.project.clone()) {
+                continue;
+            }
+            let what = Some(format!("safe mode: {why}"));
+            let seq = self.desk.journal(*id, Subject::Run, None, What::Remark, what);
+            let title = "nothing is started until somebody resumes everything".to_owned();
+            let mut notice = run.notice(&self.desk, seq, NoticeKind::SafeMode, title);
+            notice.run = None;
+            notice.lines = vec![why.clone()];
+            send(&mut self.desk, &notice);
+        }
+    }
+
     /// When everything is known: a line for each run, and one notice for each project.
     pub(crate) fn tell_of_recovery(&mut self) {
         let known = |recovery: &mut Recovery| recovery.pending.is_empty();
@@ -85,11 +104,7 @@ impl World {
             let seq = desk.journal(id, Subject::Run, None, What::Recovered, Some(sentence));
             let name = run.info.name.clone();
             let (notice, all) = projects.entry(run.record.project.clone()).or_insert_with(|| {
-                let at = desk.now;
-                let (kind, title) = (NoticeKind::Restarted, String::new());
-                let (project, run) = (run.record.project.clone(), Some(name.clone()));
-                let (task, lane, lines, asks) = (None, None, Vec::new(), Vec::new());
-                let notice = Notice { seq, at, kind, project, run, task, lane, title, lines, asks };
+                let notice = run.notice(desk, seq, NoticeKind::Restarted, String::new());
                 (notice, Tally::default())
             });
             *all = all.add(tally);
@@ -103,8 +118,7 @@ impl World {
             if notice.run.is_some() {
                 notice.lines.clear();
             }
-            let text = serde_json::to_string(&notice).expect("BUG: a notice is plain data");
-            self.desk.batch.notices.push((notice.seq, text));
+            send(&mut self.desk, &notice);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The operator's verbs. They reach the process that owns the data directory over its socket; if
 //! there is none, the command applies them itself and leaves everything else alone.
 
+mod asked;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +10,7 @@ use serde_json::json;
 
 use crate::app::{self, App, Running};
 use crate::cli::Outcome;
-use crate::cli::args::{
-    AnswerArgs, Common, GlobalArgs, PauseArgs, PriorityArgs, RejectArgs, RetryArgs, RewindArgs,
-    ShutdownArgs, SkipArgs, SteerArgs, VerbArgs,
-};
+use crate::cli::args::{Common, VerbCommand};
 use crate::cli::out::outln;
 use crate::cli::refs::{self, Reading, task_id};
 use crate::config::Config;
@@ -25,97 +24,38 @@ use crate::orchestrator::{
 use crate::state::{RunRecord, RunState, TaskState};
 use crate::store::{OwnerLock, Store as _};
 
+pub(crate) use asked::{Asked, Subject, asked};
+
 /// How many names a receipt lists before it counts the rest.
 const NAMES_SHOWN: usize = 8;
 
-pub(crate) async fn retry(common: &Common, args: RetryArgs) -> Outcome {
-    let RetryArgs { verb, note, fresh, downstream } = args;
-    on_part(common, &verb, |target| Ok(Verb::Retry { target, note, fresh, downstream })).await
-}
-
-pub(crate) async fn rewind(common: &Common, args: RewindArgs) -> Outcome {
-    let RewindArgs { verb, note, downstream } = args;
-    let rewind = |target| Ok(Verb::Rewind { task: only_task(target)?, note, downstream });
-    on_part(common, &verb, rewind).await
-}
-
-pub(crate) async fn skip(common: &Common, args: SkipArgs) -> Outcome {
-    let SkipArgs { verb, reason } = args;
-    on_part(common, &verb, |target| Ok(Verb::Skip { task: only_task(target)?, reason })).await
-}
-
-pub(crate) async fn stop(common: &Common, args: VerbArgs) -> Outcome {
-    on_part(common, &args, |target| Ok(Verb::Stop { task: only_task(target)? })).await
-}
-
-pub(crate) async fn approve(common: &Common, args: VerbArgs) -> Outcome {
-    on_part(common, &args, |target| Ok(Verb::Approve { target, commit: None })).await
-}
-
-pub(crate) async fn reject(common: &Common, args: RejectArgs) -> Outcome {
-    let RejectArgs { verb, note } = args;
-    on_part(common, &verb, |target| Ok(Verb::Reject { target, commit: None, note })).await
-}
-
-pub(crate) async fn answer(common: &Common, args: AnswerArgs) -> Outcome {
-    let reading = Reading::open(common).await?;
-    let named = reading.part(&args.task).await?;
-    let verb = Verb::Answer { task: task_id(&named.part)?, text: args.text };
-    carry_out(common, reading, &named.run, verb, false).await
-}
-
-pub(crate) async fn cancel(common: &Common, args: VerbArgs) -> Outcome {
-    let reading = Reading::open(common).await?;
-    if let Ok(run) = reading.run(Some(&args.subject)).await {
-        return carry_out(common, reading, &run, Verb::Cancel { task: None }, args.dry_run).await;
-    }
-    let named = reading.part(&args.subject).await?;
-    let verb = Verb::Cancel { task: Some(task_id(&named.part)?) };
-    carry_out(common, reading, &named.run, verb, args.dry_run).await
-}
-
-pub(crate) async fn steer(common: &Common, args: SteerArgs) -> Outcome {
-    let reading = Reading::open(common).await?;
-    let named = reading.part(&args.task).await?;
-    let verb = Verb::Steer { task: task_id(&named.part)?, text: args.text };
-    carry_out(common, reading, &named.run, verb, false).await
-}
-
-pub(crate) async fn reprioritise(common: &Common, args: PriorityArgs) -> Outcome {
-    let reading = Reading::open(common).await?;
-    let named = reading.part(&args.task).await?;
-    let verb = Verb::Reprioritise { task: task_id(&named.part)?, priority: args.priority };
-    carry_out(common, reading, &named.run, verb, args.dry_run).await
-}
-
-pub(crate) async fn pause(common: &Common, args: PauseArgs, pause: bool) -> Outcome {
-    let Some(subject) = args.subject else {
-        let project = args.project;
-        let verb = match pause {
-            true => GlobalVerb::Pause { project },
-            false => GlobalVerb::Resume { project },
-        };
-        return on_everything(common, verb, args.dry_run).await;
+pub(crate) async fn carry_out(common: &Common, verb: VerbCommand) -> Outcome {
+    let (subject, dry_run, make) = match asked(verb)? {
+        Asked::Everything { verb, dry_run } => return on_everything(common, verb, dry_run).await,
+        Asked::Run { subject, dry_run, make } => (subject, dry_run, make),
     };
     let reading = Reading::open(common).await?;
-    let (run, task) = match reading.run(Some(&subject)).await {
-        Ok(run) => (run, None),
-        Err(_) => {
-            let named = reading.part(&subject).await?;
-            let task = task_id(&named.part)?;
-            (named.run, Some(task))
+    let (run, target) = match subject {
+        Subject::Part { text, lane: true } => {
+            let named = reading.part(&text).await?;
+            let target = lane(&named.part)?;
+            (named.run, Some(target))
         }
+        Subject::Part { text, lane: false } => {
+            let named = reading.part(&text).await?;
+            let target = target(&reading, &named).await?;
+            (named.run, Some(target))
+        }
+        Subject::RunOrTask(text) => match reading.run(Some(&text)).await {
+            Ok(run) => (run, None),
+            Err(_) => {
+                let named = reading.part(&text).await?;
+                let task = task_id(&named.part)?;
+                (named.run, Some(Target::Task(task)))
+            }
+        },
     };
-    let verb = if pause { Verb::Pause { task } } else { Verb::Resume { task } };
-    carry_out(common, reading, &run, verb, args.dry_run).await
-}
-
-pub(crate) async fn drain(common: &Common, args: GlobalArgs) -> Outcome {
-    on_everything(common, GlobalVerb::Drain, args.dry_run).await
-}
-
-pub(crate) async fn shutdown(common: &Common, args: ShutdownArgs) -> Outcome {
-    on_everything(common, GlobalVerb::Shutdown { within: args.within }, args.dry_run).await
+    on_run(common, reading, &run, make(target)?, dry_run).await
 }
 
 async fn on_everything(common: &Common, verb: GlobalVerb, dry_run: bool) -> Outcome {
@@ -162,27 +102,6 @@ async fn known_project(config: &Config, id: &ProjectId) -> anyhow::Result<()> {
     })
 }
 
-fn only_task(target: Target) -> anyhow::Result<crate::ids::TaskId> {
-    match target {
-        Target::Task(id) => Ok(id),
-        Target::Lane(id) => {
-            Err(Failure::user(format!("`{id}` is a lane, and a task is needed")).into())
-        }
-    }
-}
-
-async fn on_part(
-    common: &Common,
-    args: &VerbArgs,
-    verb: impl FnOnce(Target) -> anyhow::Result<Verb>,
-) -> Outcome {
-    let reading = Reading::open(common).await?;
-    let named = reading.part(&args.subject).await?;
-    let target =
-        if args.lane { lane(&named.part)? } else { self::target(&reading, &named).await? };
-    carry_out(common, reading, &named.run, verb(target)?, args.dry_run).await
-}
-
 fn lane(part: &str) -> anyhow::Result<Target> {
     let id = part.parse().map_err(|why| Failure::user(format!("`{part}` is no lane: {why}")))?;
     Ok(Target::Lane(id))
@@ -201,7 +120,7 @@ async fn target(reading: &Reading, named: &super::refs::Named) -> anyhow::Result
     Ok(Target::Task(task))
 }
 
-async fn carry_out(
+async fn on_run(
     common: &Common,
     reading: Reading,
     run: &RunRecord,

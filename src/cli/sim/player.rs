@@ -1,0 +1,399 @@
+//! One scenario as it is played: what each command does, and what it prints.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use crate::cli::args::{Cli, Command as Line, VerbCommand};
+use crate::cli::inspect::summary_within;
+use crate::cli::refs::{find_task, nearest, task_id};
+use crate::cli::verbs::{Asked, Subject, asked};
+use crate::failure::Failure;
+use crate::graph::{self, Graph, LaneIx, TaskIx};
+use crate::ids::{RunId, RunName};
+use crate::orchestrator::{Command, GlobalCommand, RunView, Target};
+use crate::render::{self, Dag, Look};
+use crate::sim::scenario::Act as Step;
+use crate::sim::{Act, Dead, LaneAct, Theatre};
+use crate::state::{Entry, FailureClass, Subject as About, TaskEvent, What};
+
+/// Agents at once.
+const SLOTS: u32 = 8;
+
+/// Who speaks, unless a command says otherwise.
+const OPERATOR: &str = "ada";
+
+/// How wide a table may be.
+const COLUMNS: usize = 100;
+
+/// The commands that are none of the command line.
+const COMMANDS: &[&str] = &[
+    "submit", "amend", "agents", "agent", "lane", "advance", "crash", "restart", "show", "graph",
+    "why", "notices", "tick",
+];
+
+/// One scenario as it is played.
+pub(super) struct Player {
+    theatre: Theatre,
+    /// Where graphs are looked for.
+    dir: PathBuf,
+    runs: Vec<(RunName, RunId)>,
+}
+
+impl Player {
+    pub(super) async fn open(dir: Option<&Path>) -> anyhow::Result<Self> {
+        let theatre = Theatre::open(SLOTS).await?;
+        theatre.stage().be_patient(true);
+        let dir = dir.map(Path::to_path_buf).unwrap_or_default();
+        Ok(Self { theatre, dir, runs: Vec::new() })
+    }
+
+    /// Does what a command says; what it prints.
+    pub(super) async fn play(&mut self, step: &Step) -> Result<String, Failure> {
+        let words: Vec<&str> = step.words.iter().map(String::as_str).collect();
+        let mut text = match words.as_slice() {
+            ["submit" | "amend", rest @ ..] => self.submit(words[0] == "amend", rest, step).await?,
+            ["agents", "succeed"] => self.agents(false),
+            ["agents", "wait"] => self.agents(true),
+            ["agent", task, does, rest @ ..] => self.agent(task, does, &rest.join(" ")).await?,
+            ["lane", lane, does] => self.lane(lane, does)?,
+            ["tick"] => {
+                self.theatre.rest().await;
+                String::new()
+            }
+            ["advance", time] => self.advance(time).await?,
+            ["crash"] => {
+                self.theatre.crash().await;
+                String::new()
+            }
+            ["restart"] => {
+                self.theatre.start().await.map_err(|error| Failure::bug(error.to_string()))?;
+                String::new()
+            }
+            ["show", rest @ ..] => summary_within(&self.view(rest.first()).await?, COLUMNS),
+            ["graph", rest @ ..] => picture(&self.view(rest.first()).await?),
+            ["why", task] => self.why(task).await?,
+            ["notices"] => self.notices().await,
+            _ => self.verb(&step.words).await?,
+        };
+        for entry in self.theatre.news().await {
+            if let Some(line) = self.line(&entry).await {
+                text.push_str(&line);
+            }
+        }
+        Ok(text)
+    }
+
+    async fn submit(&mut self, amend: bool, rest: &[&str], step: &Step) -> Result<String, Failure> {
+        let source = match rest {
+            [] => step.input.clone(),
+            [file] => {
+                let path = self.dir.join(file);
+                std::fs::read_to_string(&path).map_err(|why| {
+                    Failure::user(format!("cannot read {}: {why}", path.display()))
+                })?
+            }
+            [..] => return Err(Failure::user("`submit` takes one file, or the graph below it")),
+        };
+        let graph: Graph = match graph::load(source.as_bytes()) {
+            Ok(graph) => graph,
+            Err(problems) => return Ok(graph::report("graph", source.as_bytes(), &problems)),
+        };
+        if !amend {
+            let submitted = self.theatre.submit(graph, &source, OPERATOR).await.map_err(dead)?;
+            let sentence = format!("submitted as {}\n", submitted.name);
+            self.runs.push((submitted.name, submitted.run));
+            return Ok(sentence);
+        }
+        let of = self.run(None)?;
+        let answer = self.theatre.resubmit(of, graph, &source, OPERATOR).await.map_err(dead)?;
+        Ok(match answer {
+            Ok((Some(submitted), what)) => {
+                let sentence = format!("submitted as {}, which {what}\n", submitted.name);
+                self.runs.push((submitted.name, submitted.run));
+                sentence
+            }
+            Ok((None, what)) => format!("{what}\n"),
+            Err(failure) => refused(&failure),
+        })
+    }
+
+    fn agents(&self, patient: bool) -> String {
+        self.theatre.stage().be_patient(patient);
+        String::new()
+    }
+
+    /// An agent does something: the one at work, or the next of the task.
+    async fn agent(&self, task: &str, does: &str, what: &str) -> Result<String, Failure> {
+        let act = match does {
+            "succeeds" => Act::Succeed,
+            "doubts" => Act::Doubt(what.to_owned()),
+            "changes-nothing" => Act::NoChanges,
+            "fails" => Act::Fail(class(what)?),
+            "hits-limit" if what.is_empty() => Act::Park(None),
+            "hits-limit" => Act::Park(Some(self.theatre.now() + duration(what)?)),
+            "asks" => Act::Ask(what.to_owned()),
+            "hangs" => Act::Hang,
+            "conflicts" => Act::Conflict,
+            "stumbles" => Act::StumbleAtMerge,
+            _ => {
+                return Err(unknown(
+                    "an agent",
+                    does,
+                    &[
+                        "succeeds",
+                        "doubts",
+                        "changes-nothing",
+                        "fails",
+                        "hits-limit",
+                        "asks",
+                        "hangs",
+                        "conflicts",
+                        "stumbles",
+                    ],
+                ));
+            }
+        };
+        let id = task.parse().map_err(|why| Failure::user(format!("`{task}`: {why}")))?;
+        if self.theatre.stage().act(&id, act.clone()) {
+            self.theatre.rest().await;
+            return Ok(String::new());
+        }
+        self.theatre.stage().script(&id, [act]);
+        Ok(format!("the next agent of {task} will do so\n"))
+    }
+
+    /// The next job on a lane goes so.
+    fn lane(&self, lane: &str, does: &str) -> Result<String, Failure> {
+        let act = match does {
+            "check-fails" => LaneAct::CheckFails,
+            "conflicts" => LaneAct::Conflict,
+            "target-moves" => LaneAct::TargetMoves,
+            "is-closed" => LaneAct::Closed,
+            "stumbles" => LaneAct::Stumble,
+            "cannot-begin" => LaneAct::CannotPrepare,
+            _ => {
+                return Err(unknown(
+                    "a lane",
+                    does,
+                    &[
+                        "check-fails",
+                        "conflicts",
+                        "target-moves",
+                        "is-closed",
+                        "stumbles",
+                        "cannot-begin",
+                    ],
+                ));
+            }
+        };
+        let id = lane.parse().map_err(|why| Failure::user(format!("`{lane}`: {why}")))?;
+        self.theatre.stage().script_lane(&id, act);
+        Ok(String::new())
+    }
+
+    async fn advance(&self, time: &str) -> Result<String, Failure> {
+        self.theatre.advance(duration(time)?).await;
+        Ok(String::new())
+    }
+
+    async fn why(&self, text: &str) -> Result<String, Failure> {
+        let (run, task) = match text.rsplit_once('/') {
+            Some((run, task)) => (Some(run), task),
+            None => (None, text),
+        };
+        let view = self.view(run.as_ref()).await?;
+        let at = find_task(&view, task).map_err(|error| Failure::user(error.to_string()))?;
+        let state = view.tasks[at.at()].state;
+        Ok(match &view.waiting[at.at()] {
+            Some(waiting) => format!("{task} is {}: {waiting}\n", state.word()),
+            None => format!("{task} is {state}\n"),
+        })
+    }
+
+    async fn notices(&self) -> String {
+        let mut text = String::new();
+        for notice in self.theatre.notices().await {
+            let _ = writeln!(text, "{}", notice.title);
+            for line in &notice.lines {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+        text
+    }
+
+    /// A verb, as on the command line; `as NAME` before it names who speaks.
+    async fn verb(&self, words: &[String]) -> Result<String, Failure> {
+        let (who, words) = match words {
+            [first, who, rest @ ..] if first == "as" => (who.as_str(), rest),
+            all => (OPERATOR, all),
+        };
+        let known = words.first().map(String::as_str).unwrap_or_default();
+        let line = std::iter::once("taskloom").chain(words.iter().map(String::as_str));
+        let command = match Cli::try_parse_from(line).map(|cli| cli.command) {
+            Ok(Line::Verb(verb)) => verb,
+            Ok(_) => return Err(no_command(known)),
+            Err(error) if error.kind() == clap::error::ErrorKind::InvalidSubcommand => {
+                return Err(no_command(known));
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+                let first = first.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+                return Err(Failure::user(first.trim_start_matches("error: ").to_owned()));
+            }
+        };
+        self.carry_out(who, command).await
+    }
+
+    async fn carry_out(&self, who: &str, command: VerbCommand) -> Result<String, Failure> {
+        let who = who.to_owned();
+        let answer = match asked(command)? {
+            Asked::Everything { verb, dry_run } => {
+                self.theatre.global(GlobalCommand { who, verb, dry_run }).await
+            }
+            Asked::Run { subject, dry_run, make } => {
+                let (run, target) = self.subject(subject).await?;
+                self.theatre.command(Command { run, who, verb: make(target)?, dry_run }).await
+            }
+        };
+        Ok(match answer.map_err(dead)? {
+            Ok(receipt) if receipt.affected.is_empty() => format!("{}\n", receipt.sentence),
+            Ok(receipt) => {
+                let names: Vec<String> = receipt.affected.iter().map(ToString::to_string).collect();
+                format!("{}\n  affects: {}\n", receipt.sentence, names.join(", "))
+            }
+            Err(failure) => refused(&failure),
+        })
+    }
+
+    async fn subject(&self, subject: Subject) -> Result<(RunId, Option<Target>), Failure> {
+        let (text, lane, or_run) = match subject {
+            Subject::Part { text, lane } => (text, lane, false),
+            Subject::RunOrTask(text) => (text, false, true),
+        };
+        if or_run && let Ok(run) = self.run(Some(&text)) {
+            return Ok((run, None));
+        }
+        let (run, part) = match text.rsplit_once('/') {
+            Some((run, part)) => (self.run(Some(run))?, part),
+            None => (self.run(None)?, text.as_str()),
+        };
+        let wrong = |why: anyhow::Error| Failure::user(why.to_string());
+        let task = task_id(part).map_err(wrong)?;
+        let view = self.theatre.view(run).await;
+        let is_lane = view.is_some_and(|view| {
+            let id = part.parse().ok();
+            view.info.graph.lookup_task(&task).is_none()
+                && id.is_some_and(|id| view.info.graph.lookup_lane(&id).is_some())
+        });
+        let target = if lane || is_lane {
+            let id = part.parse().map_err(|why| Failure::user(format!("`{part}`: {why}")))?;
+            Target::Lane(id)
+        } else {
+            Target::Task(task)
+        };
+        Ok((run, Some(target)))
+    }
+
+    /// The run that is named; the latest without a name.
+    fn run(&self, name: Option<&str>) -> Result<RunId, Failure> {
+        let fits = |run: &&(RunName, RunId)| {
+            name.is_none_or(|name| run.0.to_string() == name || run.0.graph.as_str() == name)
+        };
+        self.runs.iter().rev().find(fits).map(|(_, id)| *id).ok_or_else(|| match name {
+            Some(name) => Failure::user(format!("no run `{name}` was submitted")),
+            None => Failure::user("nothing was submitted").hint("`submit` takes a graph below it"),
+        })
+    }
+
+    async fn view(&self, name: Option<&&str>) -> Result<RunView, Failure> {
+        let run = self.run(name.copied())?;
+        self.theatre.view(run).await.ok_or_else(|| Failure::bug("the run is gone"))
+    }
+
+    /// A line of the journal as it is printed; `None` for what is said already.
+    async fn line(&self, entry: &Entry) -> Option<String> {
+        let view = self.theatre.view(entry.run).await?;
+        let subject = match entry.subject {
+            About::Run => view.info.name.to_string(),
+            About::Lane(lane) => format!("lane {}", view.info.graph.lane(lane).id),
+            About::Task(task) => view.info.graph.task(task).id.to_string(),
+        };
+        let what = match entry.what {
+            What::Submitted | What::Commanded => return None,
+            What::Task(TaskEvent::Stepped { step }) => step.word().to_owned(),
+            What::Task(event) => event.to_string(),
+            What::Lane(event) => event.to_string(),
+            What::Run(event) => event.to_string(),
+            What::GatePassed
+            | What::GateFailed
+            | What::RetryScheduled
+            | What::AutoMergeSkipped
+            | What::MergeFailed
+            | What::WaitingForMerge
+            | What::Delivered
+            | What::Concern
+            | What::Steered
+            | What::Recovered
+            | What::Remark => entry.what.kind().replace('_', " "),
+        };
+        let detail = entry.detail.as_deref().and_then(|detail| detail.lines().next());
+        let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+        Some(format!("{subject}: {what}{detail}\n"))
+    }
+}
+
+/// The graph as it stands, as text.
+fn picture(view: &RunView) -> String {
+    let task = |t: TaskIx| Look::of(view.tasks[t.at()].state);
+    let lane = |l: LaneIx| Look::of_lane(view.lanes[l.at()].state);
+    render::text(&Dag::of(&view.info.graph, task, lane))
+}
+
+fn refused(failure: &Failure) -> String {
+    format!("refused: {failure}\n")
+}
+
+fn dead(_: Dead) -> Failure {
+    Failure::user("the engine is dead").hint("`restart` starts it again")
+}
+
+fn duration(text: &str) -> Result<Duration, Failure> {
+    humantime::parse_duration(text).map_err(|why| {
+        Failure::user(format!("`{text}` is no duration ({why})")).hint("write `90s` or `2h`")
+    })
+}
+
+fn class(text: &str) -> Result<FailureClass, Failure> {
+    let word = if text.is_empty() { "agent failed" } else { text };
+    let known: Vec<&str> = FailureClass::ALL.iter().map(|class| class.word()).collect();
+    let found = FailureClass::ALL.into_iter().find(|class| class.word() == word);
+    found.ok_or_else(|| {
+        Failure::user(format!("there is no failure `{word}`"))
+            .hint(format!("it is one of: {}", known.join(", ")))
+    })
+}
+
+fn unknown(who: &str, does: &str, known: &[&str]) -> Failure {
+    let failure = Failure::user(format!("{who} cannot do `{does}`"));
+    match nearest(does, known.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint(format!("it is one of: {}", known.join(", "))),
+    }
+}
+
+fn no_command(word: &str) -> Failure {
+    use clap::CommandFactory as _;
+    let cli = Cli::command();
+    let verbs = cli.get_subcommands().map(clap::Command::get_name);
+    let failure = Failure::user(format!("there is no command `{word}`"));
+    match nearest(word, COMMANDS.iter().copied().chain(verbs)) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => {
+            failure.hint(format!("it is an operator's verb, or one of: {}", COMMANDS.join(", ")))
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! From the words of the command line to a verb, but for whose run and which part is meant.
+
+use crate::cli::args::{PauseArgs, VerbArgs, VerbCommand};
+use crate::failure::Failure;
+use crate::ids::TaskId;
+use crate::orchestrator::{GlobalVerb, Target, Verb};
+
+/// What was asked for.
+pub(crate) enum Asked {
+    /// Something of a run.
+    Run {
+        subject: Subject,
+        dry_run: bool,
+        /// The verb, once it is known what the subject is; `None`: the run itself.
+        make: Make,
+    },
+    /// Something of everything, or of a project.
+    Everything { verb: GlobalVerb, dry_run: bool },
+}
+
+/// What a verb is done to, as it was named.
+pub(crate) enum Subject {
+    /// A task, or a lane.
+    Part { text: String, lane: bool },
+    /// A run if there is one of that name, else a task.
+    RunOrTask(String),
+}
+
+pub(crate) type Make = Box<dyn FnOnce(Option<Target>) -> Result<Verb, Failure> + Send>;
+
+// tidy: flat match
+pub(crate) fn asked(command: VerbCommand) -> Result<Asked, Failure> {
+    Ok(match command {
+        VerbCommand::Retry(args) => {
+            let (note, fresh, downstream) = (args.note, args.fresh, args.downstream);
+            part(args.verb, move |target| Ok(Verb::Retry { target, note, fresh, downstream }))
+        }
+        VerbCommand::Rewind(args) => {
+            let (note, downstream) = (args.note, args.downstream);
+            task(args.verb, move |task| Verb::Rewind { task, note, downstream })
+        }
+        VerbCommand::Skip(args) => {
+            let reason = args.reason;
+            task(args.verb, move |task| Verb::Skip { task, reason })
+        }
+        VerbCommand::Stop(args) => task(args, |task| Verb::Stop { task }),
+        VerbCommand::Cancel(args) => {
+            run_or_task(args.subject, args.dry_run, |task| Verb::Cancel { task })
+        }
+        VerbCommand::Pause(args) => {
+            pause(args, |project| GlobalVerb::Pause { project }, |task| Verb::Pause { task })
+        }
+        VerbCommand::Resume(args) => {
+            pause(args, |project| GlobalVerb::Resume { project }, |task| Verb::Resume { task })
+        }
+        VerbCommand::Drain(args) => {
+            Asked::Everything { verb: GlobalVerb::Drain, dry_run: args.dry_run }
+        }
+        VerbCommand::Shutdown(args) => {
+            let verb = GlobalVerb::Shutdown { within: args.within };
+            Asked::Everything { verb, dry_run: args.dry_run }
+        }
+        VerbCommand::Reprioritise(args) => {
+            let priority = args.priority;
+            let verb = VerbArgs { subject: args.task, lane: false, dry_run: args.dry_run };
+            task(verb, move |task| Verb::Reprioritise { task, priority })
+        }
+        VerbCommand::Steer(args) => {
+            let text = args.text;
+            let verb = VerbArgs { subject: args.task, lane: false, dry_run: false };
+            task(verb, move |task| Verb::Steer { task, text })
+        }
+        VerbCommand::Answer(args) => {
+            let text = args.text;
+            let verb = VerbArgs { subject: args.task, lane: false, dry_run: false };
+            task(verb, move |task| Verb::Answer { task, text })
+        }
+        VerbCommand::Approve(args) => {
+            part(args, |target| Ok(Verb::Approve { target, commit: None }))
+        }
+        VerbCommand::Reject(args) => {
+            let note = args.note;
+            part(args.verb, move |target| Ok(Verb::Reject { target, commit: None, note }))
+        }
+    })
+}
+
+fn part(
+    args: VerbArgs,
+    make: impl FnOnce(Target) -> Result<Verb, Failure> + Send + 'static,
+) -> Asked {
+    let VerbArgs { subject: text, lane, dry_run } = args;
+    let make: Make = Box::new(move |target| make(target.expect("BUG: a part was named")));
+    Asked::Run { subject: Subject::Part { text, lane }, dry_run, make }
+}
+
+fn task(args: VerbArgs, make: impl FnOnce(TaskId) -> Verb + Send + 'static) -> Asked {
+    part(args, move |target| match target {
+        Target::Task(id) => Ok(make(id)),
+        Target::Lane(id) => Err(Failure::user(format!("`{id}` is a lane, and a task is needed"))),
+    })
+}
+
+fn run_or_task(
+    subject: String,
+    dry_run: bool,
+    make: impl FnOnce(Option<TaskId>) -> Verb + Send + 'static,
+) -> Asked {
+    let make: Make = Box::new(move |target| match target {
+        None => Ok(make(None)),
+        Some(Target::Task(id)) => Ok(make(Some(id))),
+        Some(Target::Lane(id)) => Err(Failure::user(format!("`{id}` is a lane"))),
+    });
+    Asked::Run { subject: Subject::RunOrTask(subject), dry_run, make }
+}
+
+fn pause(
+    args: PauseArgs,
+    global: impl FnOnce(Option<crate::ids::ProjectId>) -> GlobalVerb,
+    make: impl FnOnce(Option<TaskId>) -> Verb + Send + 'static,
+) -> Asked {
+    match args.subject {
+        Some(subject) => run_or_task(subject, args.dry_run, make),
+        None => Asked::Everything { verb: global(args.project), dry_run: args.dry_run },
+    }
+}
