@@ -13,6 +13,7 @@ use crate::agents::process::{Launcher, Limits};
 use crate::agents::{CommandAgent, Place, Registry};
 use crate::config::{self, Config};
 use crate::control;
+use crate::crash;
 use crate::failure::Failure;
 use crate::git::{DiskFloor, Git, Identity, Method, UserRepo};
 use crate::graph::{self, Graph};
@@ -57,7 +58,9 @@ impl App {
         let clock = SystemClock;
         let holder = Holder { pid: std::process::id(), what: what.to_owned(), since: clock.now() };
         let owner = OwnerLock::take(layout.root(), &holder)?;
+        crash::point("store.locked");
         let store = Arc::new(SqliteStore::open(layout.root(), Access::Own).await?);
+        crash::point("store.migrated");
         let git = Git::find().await?;
         let options = runner_options(&config)?;
         let launcher = Launcher::new(options.helper.clone());

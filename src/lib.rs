@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod crash;
 pub mod entropy;
 pub mod failure;
 pub mod forge;

@@ -4,6 +4,7 @@
 mod agents;
 mod chaos;
 mod config;
+mod crashes;
 mod engine;
 mod graphs;
 mod pictures;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Which modules a module may name. Reading order is dependency order; `*` is everything above.
 const MAY_NAME: &[(&str, &str)] = &[
+    ("crash", ""),
     ("ids", ""),
     ("time", ""),
     ("entropy", ""),
@@ -17,14 +18,14 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("scheduler", "ids time graph state"),
     ("render", "ids time failure graph state scheduler"),
     ("notify", "ids time state scheduler"),
-    ("store", "ids time graph state"),
-    ("git", "ids time"),
+    ("store", "crash ids time graph state"),
+    ("git", "crash ids time"),
     ("sandbox", "ids graph"),
     ("forge", "ids time git"),
-    ("agents", "ids time graph sandbox"),
-    ("runner", "ids time entropy failure graph state notify git forge agents sandbox"),
-    ("orchestrator", "ids time entropy failure graph state scheduler notify store runner"),
-    ("control", "ids time failure graph state scheduler notify orchestrator"),
+    ("agents", "crash ids time graph sandbox"),
+    ("runner", "crash ids time entropy failure graph state notify git forge agents sandbox"),
+    ("orchestrator", "crash ids time entropy failure graph state scheduler notify store runner"),
+    ("control", "crash ids time failure graph state scheduler notify orchestrator"),
     ("config", "ids failure graph agents git runner orchestrator"),
     (
         "sim",

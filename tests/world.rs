@@ -2,6 +2,7 @@
 //! directory, and the real binary with an empty environment.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -169,6 +170,30 @@ impl World {
         self.taskloom(&args)
     }
 
+    /// Runs a graph on the repository with more in the environment.
+    pub(crate) fn run_with(&self, graph: &Path, variables: &[(&str, OsString)]) -> Said {
+        let (graph, repo) = (graph.display().to_string(), self.repo().display().to_string());
+        let mut command = self.program(&["run", &graph, "--repo", &repo]);
+        said(command.envs(variables.iter().map(|(name, value)| (name, value))).output().unwrap())
+    }
+
+    /// Starts a run with more in the environment and leaves it running.
+    pub(crate) fn spawn_with(&self, graph: &Path, variables: &[(&str, OsString)]) -> Child {
+        let (graph, repo) = (graph.display().to_string(), self.repo().display().to_string());
+        let mut command = self.program(&["run", &graph, "--repo", &repo]);
+        command.envs(variables.iter().map(|(name, value)| (name, value))).spawn().unwrap()
+    }
+
+    /// Worktrees that are still there.
+    pub(crate) fn worktrees(&self) -> Vec<PathBuf> {
+        let trees = walk(&self.data().join("worktrees"));
+        let own = |path: &PathBuf| {
+            let path = path.to_string_lossy();
+            !path.contains("/.pool/") && !path.contains("/.trash/")
+        };
+        trees.into_iter().filter(own).collect()
+    }
+
     /// Starts a run and leaves it running.
     pub(crate) fn start(&self, graph: &Path) -> Child {
         self.start_with(graph, &[])
@@ -188,6 +213,13 @@ impl World {
         args.push("--json");
         let said = self.taskloom(&args);
         serde_json::from_str(&said.out).unwrap_or_else(|why| panic!("{why}: {said:?}"))
+    }
+
+    /// The state of the latest run.
+    pub(crate) fn state_of_run(&self) -> String {
+        let status = self.taskloom(&["status", "--json"]);
+        let status = serde_json::from_str::<serde_json::Value>(&status.out).unwrap_or_default();
+        status["state"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The state of a task of the latest run.
@@ -228,6 +260,14 @@ impl World {
             }
             self.pids().is_empty()
         });
+    }
+
+    /// Kills one process of this world.
+    pub(crate) fn kill_one(&self, which: usize) {
+        let pids = self.pids();
+        if !pids.is_empty() {
+            kill(&pids[which % pids.len()], "KILL");
+        }
     }
 
     /// Asserts that a run left nothing behind but what it is meant to leave.

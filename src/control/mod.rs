@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
+use crate::crash;
 use crate::failure::Failure;
 use crate::orchestrator::{Closed, Command, GlobalCommand, Handle, Receipt};
 use crate::state::RunOptions;
@@ -168,6 +169,7 @@ async fn answer(
                 .hint("use the `taskloom` of the version that runs"),
         ),
     };
+    crash::point("command.kept");
     write_line(&mut stream, &response).await
 }
 

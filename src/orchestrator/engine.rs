@@ -10,6 +10,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::crash;
 use crate::failure::Failure;
 use crate::ids::{GraphName, ProjectId, RunId, RunName};
 use crate::notify::{self, Delivery, Notice, Notifier};
@@ -371,9 +372,11 @@ impl Engine {
         let Turn { batch, mut dispatch, messages } = turn;
         let journal: Arc<[Entry]> = batch.journal.clone().into();
         let notices = batch.notices.clone();
+        crash::point("turn.begun");
         if !batch.is_empty() && !self.keep(batch).await {
             return;
         }
+        crash::point("turn.kept");
         for waiting in self.waiting.drain(..) {
             match waiting {
                 Waiting::Submitted(reply, submitted) => drop(reply.send(submitted)),
@@ -516,6 +519,7 @@ async fn deliver(
                 }
             }
         }
+        crash::point("notice.delivered");
         if engine.send(Event::Told(seq)).is_err() {
             return;
         }

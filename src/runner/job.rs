@@ -153,7 +153,10 @@ pub enum Report {
     /// The merge result was computed, and its checks passed.
     LaneChecked(LaneCheck),
     /// The lane holds nothing that its target lacks.
-    LaneUpToDate,
+    LaneUpToDate {
+        /// What became of a result that was not delivered before.
+        delivered: Option<Delivered>,
+    },
     /// The target is not what the checks ran on.
     TargetMoved,
     /// It could not be done.

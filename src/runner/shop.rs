@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::agents::process::{Environment, Launcher, Limits};
 use crate::agents::{self, Agent, Registry};
+use crate::crash;
 use crate::git::{DiskFloor, Git, Identity, Method};
 use crate::graph::{Framework, SandboxKind, Task};
 use crate::ids::ProfileName;
@@ -271,11 +272,14 @@ async fn carry_out(
     told: mpsc::UnboundedReceiver<ToAttempt>,
 ) -> Report {
     let run = &job.run;
+    let (begun, done) = crash_points(&job.effect);
+    crash::point(begun);
     let result = match &job.effect {
         Effect::Attempt { task, attempt, .. } => {
             let (task, attempt) = (*task, *attempt);
             let ears = attempt::Ears::new(told);
             let end = attempt::run(&shop, &job, task, attempt, &reporter, ears).await;
+            crash::point(done);
             return Report::AttemptEnded(end);
         }
         Effect::PrepareLane { lane, from, .. } => {
@@ -291,5 +295,19 @@ async fn carry_out(
             lanes::merge(&shop, run, *lane, commit, target).await
         }
     };
+    crash::point(done);
     result.unwrap_or_else(Report::Failed)
+}
+
+/// Before and after what an effect does outside.
+fn crash_points(effect: &Effect) -> (&'static str, &'static str) {
+    match effect {
+        Effect::PrepareLane { .. } => ("prepare.begun", "prepare.done"),
+        Effect::Attempt { .. } => ("attempt.begun", "attempt.done"),
+        Effect::OpenPr { .. } => ("pull.begun", "pull.done"),
+        Effect::MergePr { .. } => ("merge.begun", "merge.done"),
+        Effect::CheckLane { .. } => ("check.begun", "check.done"),
+        Effect::OpenLanePr { .. } => ("lane-pull.begun", "lane-pull.done"),
+        Effect::MergeLane { .. } => ("lane-merge.begun", "lane-merge.done"),
+    }
 }

@@ -12,6 +12,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::Mutex;
 
+use crate::crash;
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{ProjectId, RunId};
 use crate::state::{AttemptRecord, Effect, Entry, ProjectRecord, RunRecord};
@@ -156,6 +157,7 @@ impl Store for SqliteStore {
         put(&mut transaction, sql::PUT_LANES, rows.lanes).await?;
         put(&mut transaction, sql::PUT_TASKS, rows.tasks).await?;
         put(&mut transaction, sql::PUT_ATTEMPTS, rows.attempts).await?;
+        crash::point("store.half");
         put(&mut transaction, sql::PUT_JOURNAL, rows.journal).await?;
         put(&mut transaction, sql::DROP_EFFECTS, rows.effects_done).await?;
         put(&mut transaction, sql::PUT_EFFECTS, rows.effects).await?;

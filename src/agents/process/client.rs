@@ -29,6 +29,7 @@ use crate::agents::process::{
     Error, Exit, LaunchSpec, MARKER, Part, RECORD_BYTES_MAX, RECORD_SCHEMA, Record, marker, tree,
 };
 use crate::agents::signals::{SignalReader, Signalled};
+use crate::crash;
 use crate::ids::check_name;
 
 /// One read of a log: a few hundred lines, and small enough to be passed on as one piece.
@@ -155,6 +156,7 @@ impl Launcher {
             .arg("shim")
             .env_clear()
             .env(MARKER, marker(&spec.dir, &spec.stem))
+            .envs(crash::variables())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());

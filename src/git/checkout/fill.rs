@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
+use crate::crash;
 use crate::git::checkout::Checkout;
 use crate::git::checkout::lay::{Plan, lay, lay_view};
 use crate::git::checkout::pool::{Claim, Inner, Wish, inode_of};
@@ -38,6 +39,7 @@ impl Inner {
             .within(TREE)
             .done()
             .await?;
+        crash::point("checkout.half");
         self.aside(wish, move |inner, wish| inner.finish(claim.number, wish)).await
     }
 

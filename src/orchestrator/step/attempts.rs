@@ -60,7 +60,7 @@ impl Run {
             Report::Failed(failure) => self.task_job_failed(desk, task, key, failure),
             Report::LanePrepared
             | Report::LaneChecked(_)
-            | Report::LaneUpToDate
+            | Report::LaneUpToDate { .. }
             | Report::TargetMoved => {
                 panic!("BUG: a lane's report came about task {}", self.graph().task(task).id)
             }

@@ -215,6 +215,22 @@ impl Run {
         self.notify_lane_merged(desk, lane, seq, sentence);
     }
 
+    /// There is nothing to merge, or it was merged before and is delivered now.
+    pub(crate) fn lane_up_to_date(
+        &mut self,
+        desk: &mut Desk,
+        lane: LaneIx,
+        delivered: Option<Delivered>,
+    ) {
+        let sentence = delivered.as_ref().map(|delivered| delivered.sentence.clone());
+        self.lane_mut(lane).delivered = delivered;
+        let seq = self.lane_event(desk, lane, LaneEvent::IntegrationSkipped, None);
+        if let Some(sentence) = sentence {
+            self.lane_note(desk, lane, What::Delivered, Some(sentence.clone()));
+            self.notify_lane_merged(desk, lane, seq, Some(sentence));
+        }
+    }
+
     fn lane_merged(&mut self, desk: &mut Desk, lane: LaneIx) {
         let info = self.info.clone();
         let mut opened = Vec::new();

@@ -23,7 +23,7 @@ use crate::graph::LaneIx;
 use crate::orchestrator::command::{Answer, Command, Submitted};
 use crate::orchestrator::world::{Desk, Run, World};
 use crate::runner::{Report, RunInfo, ToAttempt};
-use crate::state::{EffectKey, Ending, LaneEvent, Part, RunRecord, Subject, TaskState, What};
+use crate::state::{EffectKey, Ending, Part, RunRecord, Subject, TaskState, What};
 use crate::store::Batch;
 use crate::time::Timestamp;
 
@@ -158,9 +158,7 @@ impl Run {
         match report {
             Report::LanePrepared => self.lane_prepared(desk, lane),
             Report::LaneChecked(check) => self.lane_checked(desk, lane, check),
-            Report::LaneUpToDate => {
-                self.lane_event(desk, lane, LaneEvent::IntegrationSkipped, None);
-            }
+            Report::LaneUpToDate { delivered } => self.lane_up_to_date(desk, lane, delivered),
             Report::PrOpened { url } => self.lane_pr_opened(desk, lane, url),
             Report::Merged { commit, delivered } => {
                 self.lane_merge_done(desk, lane, commit, delivered);

@@ -16,6 +16,7 @@ mod work;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::crash;
 use crate::git::Place;
 use crate::graph::{PrPolicy, Task, TaskIx};
 use crate::ids::CommitId;
@@ -160,7 +161,10 @@ impl Attempt<'_> {
         // Written down first: without its worktree the work could not be collected again.
         let mut end = record.end(outcome);
         match self.remember(&end) {
-            Ok(()) => end.concerns.extend(self.tear_down(&end.outcome).await),
+            Ok(()) => {
+                crash::point("attempt.remembered");
+                end.concerns.extend(self.tear_down(&end.outcome).await);
+            }
             Err(error) => end.concerns.push(self.ops(self.cannot_write(&error).message)),
         }
         end
@@ -177,6 +181,7 @@ impl Attempt<'_> {
             self.work(&mut agent, record, &mut ears).await?;
             self.step(Step::Gating);
             let collected = self.collect(&prepared.checkout, round - 1).await?;
+            crash::point("attempt.collected");
             self.demand_work(&collected, record)?;
             let gated = tokio::select! {
                 gated = self.gate(&collected.commit, round, resumed) => gated?,
@@ -193,10 +198,12 @@ impl Attempt<'_> {
                     continue;
                 }
             };
+            crash::point("attempt.gated");
             if collected.commits == 0 {
                 return Ok(AttemptOutcome::NoChanges);
             }
             self.point_branch(&collected.commit).await?;
+            crash::point("attempt.pointed");
             return Ok(AttemptOutcome::Proposed(Proposal {
                 base: prepared.checkout.base.clone(),
                 commits: collected.commits,

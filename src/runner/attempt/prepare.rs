@@ -8,6 +8,7 @@ use crate::agents::process::{Adopted, Environment};
 use crate::agents::{
     Agent, AgentEvent, AgentRun, Command, Cursor, Error as AgentError, Profile, RunSpec,
 };
+use crate::crash;
 use crate::git::{Checkout, Order, RefName};
 use crate::graph::SandboxKind;
 use crate::ids::CommitId;
@@ -75,6 +76,7 @@ impl Attempt<'_> {
             Some(checkout) => checkout,
             None => self.fresh_checkout(&*agent).await?,
         };
+        crash::point("attempt.checkout");
         let environment = self
             .environment(&self.dir.join("home"), &env)?
             .with_taskloom(&self.dir, &self.shop.options.helper)
@@ -91,6 +93,7 @@ impl Attempt<'_> {
         };
         files::write_json(&self.records.join("receipt.json"), &receipt)
             .map_err(|error| self.cannot_write(&error))?;
+        crash::point("attempt.receipt");
         Ok(Prepared { checkout, spec, agent })
     }
 
@@ -309,6 +312,7 @@ impl Attempt<'_> {
         let id = &self.spec().id;
         self.say(Output::Line(format!("attempt {} of `{id}` begins", self.number)));
         let started = prepared.agent.start(spec).await.map_err(|error| agent_trouble(&error))?;
+        crash::point("attempt.launched");
         self.step(Step::Kickoff);
         self.step(Step::Working);
         Ok(Launched { agent: started, round: 1, resumed })

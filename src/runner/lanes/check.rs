@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 
 use crate::agents::process::{Environment, Input, LaunchSpec};
-use crate::git::{Combine, Combined, Discard, Order, Place};
+use crate::crash;
+use crate::git::{self, Bare, BranchName, Combine, Combined, Discard, Order, Place};
 use crate::graph::LaneIx;
 use crate::ids::CommitId;
 use crate::runner::attempt::command::{self, Verdict};
 use crate::runner::files;
-use crate::runner::job::{Report, Reporter, RunInfo, StepFailure};
+use crate::runner::job::{LaneEnd, Report, Reporter, RunInfo, StepFailure};
+use crate::runner::lanes::merge::deliver;
 use crate::runner::lanes::pull_of;
 use crate::runner::lanes::pulls::head_of;
 use crate::runner::project::{Project, trouble};
 use crate::runner::shop::Inner;
-use crate::state::{FailureClass, LaneCheck};
+use crate::state::{Delivered, FailureClass, LaneCheck};
+use crate::time::Timestamp;
 
 /// How much of a failed check's output is told; the rest is in its log.
 const CHECK_OUTPUT_CHARS_MAX: usize = 4_000;
@@ -30,12 +33,15 @@ pub(crate) async fn check(
     let commit = head_of(&project, &pull.head).await?;
     let ahead = project.bare.ahead(&target, &commit).await.map_err(|error| trouble(&error))?;
     if ahead == 0 {
-        return Ok(Report::LaneUpToDate);
+        let delivered = deliver_late(run, &project, lane, &pull.base, &target).await?;
+        return Ok(Report::LaneUpToDate { delivered });
     }
     let result = merge_result(shop, run, &project, lane, &target, &commit).await?;
+    crash::point("check.result");
     let checks = run.graph.lane(lane).checks.clone();
     for (at, check) in checks.iter().enumerate() {
         run_check(shop, run, &project, lane, &result, (at, check)).await?;
+        crash::point("check.passed");
         reporter.report(Report::Remark(format!("check passed: {check}")));
     }
     let changes = project.bare.changes(&target, &result).await.map_err(|error| trouble(&error))?;
@@ -50,7 +56,26 @@ pub(crate) async fn check(
     }))
 }
 
-/// The commit that the merge would make; no ref points to it.
+/// A lane whose merge was cut short before its delivery is merged already, and still to be
+/// delivered.
+async fn deliver_late(
+    run: &RunInfo,
+    project: &Project,
+    lane: LaneIx,
+    own: &BranchName,
+    merged: &CommitId,
+) -> Result<Option<Delivered>, StepFailure> {
+    let LaneEnd::Branch(name) = run.lane_target(lane) else { return Ok(None) };
+    let theirs = BranchName::new(&name).map_err(|error| trouble(&error))?;
+    let upstream = project.bare.lookup(&Bare::upstream(&theirs)).await;
+    if upstream.map_err(|error| trouble(&error))?.as_ref() == Some(merged) {
+        return Ok(None);
+    }
+    deliver(project, own, &name, merged).await.map(Some)
+}
+
+/// The commit that the merge would make; no ref points to it. It is the same whenever it is
+/// computed, so that a check that was cut short is gone on with.
 async fn merge_result(
     shop: &Inner,
     run: &RunInfo,
@@ -59,13 +84,14 @@ async fn merge_result(
     target: &CommitId,
     commit: &CommitId,
 ) -> Result<CommitId, StepFailure> {
+    let newest = project.bare.commits(target, commit, 1).await.map_err(|error| trouble(&error))?;
     let join = Combine {
         ours: target,
         theirs: commit,
         method: shop.options.method,
         message: &message(run, lane),
         by: &shop.options.identity,
-        at: shop.clock.now(),
+        at: written_at(newest.first()),
     };
     match project.bare.combine(&join).await.map_err(|error| trouble(&error))? {
         Combined::Commit(result) => Ok(result),
@@ -76,6 +102,13 @@ async fn merge_result(
             Err(StepFailure::new(FailureClass::Conflict, message))
         }
     }
+}
+
+/// When a commit was written; what its author says, which only has to be the same every time.
+fn written_at(commit: Option<&git::Commit>) -> Timestamp {
+    let date = commit.and_then(|commit| commit.author.date.split(' ').next());
+    let seconds: i64 = date.and_then(|date| date.parse().ok()).unwrap_or_default();
+    Timestamp(seconds.saturating_mul(1000))
 }
 
 pub(crate) fn message(run: &RunInfo, lane: LaneIx) -> String {
@@ -92,7 +125,10 @@ async fn run_check(
 ) -> Result<(), StepFailure> {
     let place = Place::lane(&run.name, &run.graph.lane(lane).id);
     let order = Order { place: &place, branch: None, commit, refs: &[] };
-    let checkout = command::clean_checkout(&project.checkouts, &order).await?;
+    let checkout = match project.checkouts.adopt(&order) {
+        Some(checkout) => checkout,
+        None => command::clean_checkout(&project.checkouts, &order).await?,
+    };
     let dir = shop.layout.lane(&run.project.id, &run.name, &run.graph.lane(lane).id);
     let home = dir.join("home");
     files::private_dir(&home).map_err(|error| {
@@ -103,8 +139,16 @@ async fn run_check(
     })?;
     let environment = shop.environment(&home, &[]);
     let stem = format!("check-{}-{at}", &commit.as_str()[..12]);
-    let spec = spec(shop, dir, &stem, check, checkout.tree.clone(), environment);
+    let spec = spec(shop, dir.clone(), &stem, check, checkout.tree.clone(), environment);
     let verdict = command::run(shop, spec, |_| {}).await?;
+    // One that has come to its end is begun anew if it is asked for again.
+    let records = [format!("{stem}.shim.json"), format!("{stem}.exit.json")];
+    files::remove_all(&dir, |name| records.iter().any(|record| record == name)).map_err(|why| {
+        StepFailure::new(
+            FailureClass::Transient,
+            format!("cannot write to {}: {why}", dir.display()),
+        )
+    })?;
     project.checkouts.release(&checkout, Discard::Anyway).await.map_err(|e| trouble(&e))?;
     match verdict {
         Verdict::Passed { .. } => Ok(()),

@@ -1,5 +1,6 @@
 //! A lane's pull request, its merge, and the delivery of the result to the user's repository.
 
+use crate::crash;
 use crate::forge::{self, MergeOrder, Outcome, Proposal, Pull};
 use crate::git::{self, Bare, BranchName};
 use crate::graph::LaneIx;
@@ -20,6 +21,7 @@ pub(crate) async fn open(shop: &Inner, run: &RunInfo, lane: LaneIx) -> Result<Re
     let title = message(run, lane);
     let proposal = Proposal { pull: &pull, commit: &commit, title: &title, body: "" };
     project.forge.open(&proposal).await.map_err(|error| failure(&error))?;
+    crash::point("lane-pull.opened");
     show(&project, &pull.head, &commit).await?;
     Ok(Report::PrOpened { url: shown(&pull) })
 }
@@ -79,6 +81,7 @@ pub(crate) async fn merge(
         }
         Err(error) => return Err(failure(&error)),
     };
+    crash::point("lane-merge.moved");
     let delivered = match user_branch {
         Some(name) => Some(deliver(&project, &pull.base, &name, &merged).await?),
         None => None,
@@ -89,13 +92,14 @@ pub(crate) async fn merge(
 /// Brings the run's target into the user's repository: as a branch of its own always, and as the
 /// user's branch if that can be moved forward without touching anything that the user stands on.
 /// Says what was done, or what the user can do.
-async fn deliver(
+pub(super) async fn deliver(
     project: &Project,
     own: &BranchName,
     name: &str,
     merged: &CommitId,
 ) -> Result<Delivered, StepFailure> {
     let hidden = show(project, own, merged).await?;
+    crash::point("lane-merge.shown");
     let theirs = BranchName::new(name).map_err(|error| trouble(&error))?;
     let from = project
         .bare
@@ -107,6 +111,7 @@ async fn deliver(
         })?;
     match project.user.fast_forward(&project.bare, &theirs, &from, merged).await {
         Ok(()) => {
+            crash::point("lane-merge.delivered");
             let sentence = format!("`{name}` is now at {}", merged.short());
             Ok(Delivered { sentence, waits_on: None })
         }

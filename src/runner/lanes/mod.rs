@@ -9,6 +9,7 @@ mod check;
 mod merge;
 pub(crate) mod pulls;
 
+use crate::crash;
 use crate::forge::Pull;
 use crate::git::{self, BranchName, Combine, Combined, Method, RefChange};
 use crate::graph::LaneIx;
@@ -43,6 +44,7 @@ pub(crate) async fn prepare(
         (None, LaneEnd::Lane(parent)) => head_of(&project, &lane_branch(run, parent)).await?,
         (None, LaneEnd::Branch(name)) => target(shop, run, &project, &name).await?.1,
     };
+    crash::point("prepare.target");
     let create = RefChange::Create { name: name.to_ref(), to: base };
     project.bare.transact(&[create]).await.map_err(|error| trouble(&error))?;
     Ok(Report::LanePrepared)

@@ -1,5 +1,6 @@
 //! A task's pull request: opened into its lane, merged when its turn comes.
 
+use crate::crash;
 use crate::forge::{self, MergeOrder, Outcome, Proposal, Pull};
 use crate::git::BranchName;
 use crate::graph::TaskIx;
@@ -64,6 +65,7 @@ pub(crate) async fn merge(
             return Err(conflict(&files, &notes, &others));
         }
     };
+    crash::point("merge.moved");
     project.forge.delete_branch(&pull.head, commit).await.map_err(|error| failure(&error))?;
     Ok(Report::Merged { commit: merged, delivered: None })
 }

@@ -268,7 +268,9 @@ impl Outside {
         if self.chance(6) {
             self.target = self.commit();
         }
-        let Some(ahead) = self.ahead.get(&lane).copied() else { return Report::LaneUpToDate };
+        let Some(ahead) = self.ahead.get(&lane).copied() else {
+            return Report::LaneUpToDate { delivered: None };
+        };
         let (commit, target) = (self.heads[&lane].clone(), self.target.clone());
         let (files, insertions, deletions) = (1, 1, 0);
         let checks = Vec::new();

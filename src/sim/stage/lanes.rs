@@ -68,7 +68,7 @@ impl Inner {
             }
             Effect::CheckLane { run, lane } => {
                 let Some(ahead) = self.ahead.get(&(*run, *lane)).copied() else {
-                    return vec![Report::LaneUpToDate];
+                    return vec![Report::LaneUpToDate { delivered: None }];
                 };
                 let (commit, target) = (self.heads[&(*run, *lane)].clone(), self.commit());
                 let checks = job.run.graph.lane(*lane).checks.clone();

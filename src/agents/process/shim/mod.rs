@@ -29,6 +29,7 @@ use crate::agents::process::tree::{Cgroup, Identity, boot_id};
 use crate::agents::process::{
     AGENT_SOCKET, Cause, End, Exit, LaunchSpec, Part, RECORD_SCHEMA, Record, Stderr, put_record,
 };
+use crate::crash;
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
 use desk::Desk;
@@ -116,6 +117,7 @@ async fn supervise(spec: LaunchSpec) -> Result<(), Reply> {
     std::env::set_current_dir(&spec.dir).map_err(refused)?;
     let given_umask = umask(Mode::from_bits_truncate(0o077)).bits();
     let lock = take_lock(&Part::Lock.of(&spec.stem)).map_err(refused)?.ok_or(Reply::Taken)?;
+    crash::point("shim.locked");
     if Path::new(&Part::Record.of(&spec.stem)).exists() {
         return Err(Reply::Taken);
     }
@@ -230,6 +232,7 @@ impl<'a> Launch<'a> {
         };
         // From here on the stem is used up, and whoever comes later finds all there is.
         put_record(Path::new(&Part::Record.of(&spec.stem)), &record)?.sync_all()?;
+        crash::point("shim.recorded");
         let clients = control::serve_clients(control, inbox.clone(), state.clone());
         let mut servers = vec![tokio::spawn(clients)];
         servers.extend(agent.map(|socket| tokio::spawn(control::serve_program(socket, inbox))));
@@ -276,7 +279,9 @@ impl Ended {
     /// whoever knows of the end finds nothing left of the launch but its records. What was told is
     /// in safe hands, so the disk is waited for last.
     async fn file(self, spec: &LaunchSpec, lock: File) {
+        crash::point("shim.ended");
         let written = self.write(Path::new(&Part::Exit.of(&spec.stem))).await;
+        crash::point("shim.filed");
         self.servers.iter().for_each(JoinHandle::abort);
         remove(&Part::Control.of(&spec.stem)).ok();
         if spec.agent_socket {
