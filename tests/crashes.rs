@@ -12,10 +12,11 @@ use taskloom::entropy::Entropy;
 
 use crate::world::{World, ended, until};
 
-/// Two nested lanes, a gate, a check, and an agent that fails once.
+/// Two nested lanes, a gate, a check, and an agent that fails once. An agent that is killed alone has
+/// failed as well, so there are attempts to spare.
 const GRAPH: &str = r#"
 name: crash
-max_task_attempts: 2
+max_task_attempts: 9
 retry: {backoff: {initial: 50ms, max: 100ms, jitter: 0}}
 workstreams:
   - {id: outer, auto_merge: true}

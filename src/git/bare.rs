@@ -237,6 +237,15 @@ impl Bare {
         self.call("pack-refs").arg("--all").done().await
     }
 
+    /// How many objects are not packed.
+    pub async fn loose(&self) -> Result<u64, Error> {
+        let call = self.call("count-objects");
+        let verb = "count-objects";
+        let text = call.text().await?;
+        let count = text.split(' ').next().and_then(|count| count.parse().ok());
+        count.ok_or(Error::Garbled { verb })
+    }
+
     /// Brings `branches` of the user's repository here, as [`Bare::upstream`] names them. Nothing
     /// is written there.
     pub async fn sync(&self, source: &UserRepo, branches: &[BranchName]) -> Result<Synced, Error> {

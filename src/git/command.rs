@@ -16,6 +16,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::Semaphore;
 
 use crate::git::Error;
+use crate::time::Stopwatch;
 
 /// The oldest git that can do the work: `merge-tree --write-tree` came with 2.38.
 pub const FLOOR: Version = Version { major: 2, minor: 38, patch: 0 };
@@ -299,6 +300,7 @@ impl Call<'_> {
     }
 
     async fn ended(self) -> Result<Answer, Error> {
+        let watch = Stopwatch::start();
         let mut leash = Leash(self.spawn()?);
         let child = &mut leash.0;
         let (input, output, complaint) =
@@ -310,6 +312,8 @@ impl Call<'_> {
         );
         let status = child.wait().await.map_err(Error::io("wait for", &self.program.path))?;
         let code = status.code().unwrap_or(-1);
+        let took_us = u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::debug!(verb = self.verb, took_us, code, "git");
         Ok(Answer { code, stdout, cut, stderr, verb: self.verb })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::Mutex;
 
@@ -16,12 +17,35 @@ use crate::state::{FailureClass, ProjectRecord};
 /// Used checkouts that are kept for the next user: as many as agents usually run at once.
 const POOL_MAX: usize = 16;
 
+/// After how many merges a repository is packed.
+const MERGES_UNPACKED_MAX: u32 = 32;
+
+/// How many loose objects earlier processes may have left.
+const LOOSE_MAX: u64 = 500;
+
 /// A project's doors.
 pub(crate) struct Project {
     pub(crate) bare: Bare,
     pub(crate) checkouts: Checkouts,
     pub(crate) user: UserRepo,
     pub(crate) forge: Arc<dyn Forge>,
+    /// Merges since the repository was last packed.
+    merges: AtomicU32,
+}
+
+impl Project {
+    /// A merge was made. Every so many of them the repository is packed: what a fetch costs grows
+    /// with what is not.
+    pub(crate) async fn count_merge(&self) {
+        if (self.merges.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(MERGES_UNPACKED_MAX)
+            && let Err(error) = self.bare.compact().await
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the repository is not packed"
+            );
+        }
+    }
 }
 
 /// All projects whose doors are open.
@@ -66,7 +90,10 @@ impl Projects {
         };
         let checkouts = Checkouts::open(bare.clone(), options).await?;
         let forge = Arc::new(forge::Local::new(bare.clone()));
-        Ok(Project { bare, checkouts, user, forge })
+        if bare.loose().await? > LOOSE_MAX {
+            bare.compact().await?;
+        }
+        Ok(Project { bare, checkouts, user, forge, merges: AtomicU32::new(0) })
     }
 }
 

@@ -136,14 +136,14 @@ impl Run {
 
     /// Concludes the run if nothing goes on by itself any more.
     fn settle(&mut self, desk: &mut Desk) {
-        if !self.is_open() || (!self.record.cancelled && self.is_held_back(desk)) {
+        if !self.is_open() || !self.effects.is_empty() || self.timers > 0 {
             return;
         }
         // Lanes that are still wanted after the plan wait for a parent; whether that comes is
         // another's doing.
         let wanted = desk.starts_nothing() && !self.wanted.is_empty() && !self.fails_fast();
         let can_start = self.may_start(desk) && (self.ready.next().is_some() || wanted);
-        if !self.effects.is_empty() || self.timers > 0 || can_start {
+        if can_start || (!self.record.cancelled && self.is_held_back(desk)) {
             return;
         }
         self.conclude_lanes(desk);

@@ -67,6 +67,7 @@ pub(crate) async fn merge(
     };
     crash::point("merge.moved");
     project.forge.delete_branch(&pull.head, commit).await.map_err(|error| failure(&error))?;
+    project.count_merge().await;
     Ok(Report::Merged { commit: merged, delivered: None })
 }
 
