@@ -42,7 +42,8 @@ pub struct App {
 pub struct Running {
     /// How to speak to it.
     pub handle: Handle,
-    engine: JoinHandle<()>,
+    /// `None`: it was waited for.
+    engine: Option<JoinHandle<()>>,
     control: Option<control::Server>,
 }
 
@@ -171,7 +172,7 @@ impl App {
                 None
             }
         };
-        Ok(Running { handle, engine, control })
+        Ok(Running { handle, engine: Some(engine), control })
     }
 }
 
@@ -204,23 +205,26 @@ impl control::Clerk for Counter {
 }
 
 impl Running {
-    /// Comes back when the engine has ended by itself: somebody told it to.
+    /// Comes back when the engine has ended.
     pub async fn ended(&mut self) {
-        drop((&mut self.engine).await);
+        if let Some(engine) = &mut self.engine {
+            engine.await.ok();
+            self.engine = None;
+        }
     }
 
     /// Lets go of everything; agents run on.
     pub async fn detach(mut self) {
         drop(self.control.take());
         self.handle.detach().await.ok();
-        self.engine.await.ok();
+        self.ended().await;
     }
 
     /// Ends every agent first.
     pub async fn end_agents(mut self) {
         drop(self.control.take());
         self.handle.end_agents().await.ok();
-        self.engine.await.ok();
+        self.ended().await;
     }
 }
 

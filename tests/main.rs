@@ -5,6 +5,7 @@ mod agents;
 mod chaos;
 mod config;
 mod crashes;
+mod daemon;
 mod defects;
 mod engine;
 mod graphs;

@@ -184,6 +184,12 @@ impl World {
         command.envs(variables.iter().map(|(name, value)| (name, value))).spawn().unwrap()
     }
 
+    /// Starts a daemon with the world's `config.yaml`.
+    pub(crate) fn serve(&self) -> Child {
+        let config = self.path("config.yaml").display().to_string();
+        self.program(&["serve", "--config", &config]).spawn().unwrap()
+    }
+
     /// Worktrees that are still there.
     pub(crate) fn worktrees(&self) -> Vec<PathBuf> {
         let trees = walk(&self.data().join("worktrees"));

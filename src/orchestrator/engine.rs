@@ -225,15 +225,14 @@ impl Engine {
         self.world.begin(now);
     }
 
+    /// What runs may come to its end, pull requests and merges included, as long as there is time;
+    /// after that only attempts are waited for, which are being ended.
     fn is_over(&self) -> bool {
-        match self.ending.as_ref().map(|ending| ending.how) {
-            Some(Shutdown::Detach) => true,
-            Some(Shutdown::EndAgents) => {
-                let mut owed = self.world.runs.values().flat_map(|run| run.effects.keys());
-                owed.all(|key| key.verb != Verb::Attempt)
-            }
-            None => false,
-        }
+        let Some(ending) = &self.ending else { return false };
+        let in_time = self.world.desk.now < ending.deadline;
+        let keeps = |key: &EffectKey| in_time || key.verb == Verb::Attempt;
+        ending.how == Shutdown::Detach
+            || !self.world.runs.values().flat_map(Run::owed).any(|key| keeps(&key))
     }
 
     /// Waits for at least one event or the next deadline, and takes what else is there.
