@@ -227,6 +227,26 @@ async fn pretend_newer(data_dir: &Path) {
 }
 
 #[test]
+fn whoever_looks_who_the_owner_is_keeps_nobody_from_becoming_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let holder = Holder { pid: 1, what: "taskloom serve".to_owned(), since: Timestamp(0) };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                drop(OwnerLock::holder(dir.path()));
+            }
+        });
+        for _ in 0..2000 {
+            let owner = OwnerLock::take(dir.path(), &holder);
+            assert!(owner.is_ok(), "{:?}", owner.err());
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        looking.join().unwrap();
+    });
+}
+
+#[test]
 fn a_second_owner_is_refused_and_told_who_the_first_is() {
     let dir = tempfile::tempdir().unwrap();
     let holder = Holder { pid: 41, what: "taskloom run payments".to_owned(), since: Timestamp(0) };

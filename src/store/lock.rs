@@ -47,10 +47,14 @@ impl OwnerLock {
             .mode(0o600)
             .open(&path)
             .map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Owned(read(&mut file))),
-            Err(TryLockError::Error(source)) => return Err(fail(source)),
+        while let Err(error) = file.try_lock() {
+            match (error, file.try_lock_shared()) {
+                (TryLockError::Error(source), _) => return Err(fail(source)),
+                // Whoever only looks who owns it holds it for a moment.
+                (TryLockError::WouldBlock, Ok(())) => file.unlock().map_err(fail)?,
+                (TryLockError::WouldBlock, Err(_)) => return Err(Error::Owned(read(&mut file))),
+            }
+            std::thread::yield_now();
         }
         let text = serde_json::to_string(holder).expect("BUG: a holder is plain data");
         file.set_len(0).and_then(|()| file.rewind()).map_err(fail)?;

@@ -106,7 +106,7 @@ impl Run {
         self.dispatch_owed(desk, Part::Lane(lane));
     }
 
-    fn dispatch_owed(&self, desk: &mut Desk, part: Part) {
+    pub(crate) fn dispatch_owed(&self, desk: &mut Desk, part: Part) {
         desk.dispatch.extend(self.effects.keys().filter(|key| key.part == part));
     }
 

@@ -156,6 +156,8 @@ impl Run {
         for lane in self.info.graph.lane_ixs() {
             if let Some(at) = self.lane_mut(lane).not_before.take() {
                 self.disarm(desk, at, Part::Lane(lane));
+                // A merge that was to be tried again later is tried now.
+                self.dispatch_owed(desk, Part::Lane(lane));
             }
         }
     }
