@@ -1,7 +1,8 @@
 //! The process dies at every point between intent, act and record; the next one goes on, and what
 //! comes of it is what comes of a run that nothing happened to.
 //!
-//! Every point is played once, some twice in a row; `TASKLOOM_CRASHES=all` plays each twice.
+//! Every point is played once, some twice in a row and together with another;
+//! `TASKLOOM_CRASHES=all` plays all so.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -170,24 +171,29 @@ fn random_kills_change_nothing() {
 /// Points that a plain run does not pass: they are played by tests of their own.
 const ELSEWHERE: &[&str] = &["command.kept"];
 
-fn play(point: &str, times: usize) {
+/// Dies at each of the points, one process after the other.
+fn play(points: &[&str]) {
     let stage = Stage::new();
-    for time in 0..times {
+    for (time, point) in points.iter().enumerate() {
         let passed = stage.run(Some(point), &format!("crashed-{time}"));
         assert!(passed || time > 0, "the point `{point}` is never passed");
     }
     stage.run(None, "never");
-    stage.check(point);
+    stage.check(&points.join(", "));
 }
+
+/// How much further on the second of two different points is.
+const FURTHER_ON: usize = 7;
 
 /// One in `of` of the points, so that the machine's processors share them.
 fn play_share(share: usize, of: usize) {
     let all = std::env::var("TASKLOOM_CRASHES").is_ok_and(|text| text == "all");
     let points = POINTS.iter().filter(|point| !ELSEWHERE.contains(point)).enumerate();
     for (at, point) in points.filter(|(at, _)| at % of == share) {
-        play(point, 1);
+        play(&[point]);
         if all || at % 8 == share {
-            play(point, 2);
+            play(&[point, point]);
+            play(&[point, POINTS[(at + FURTHER_ON) % POINTS.len()]]);
         }
     }
 }

@@ -54,6 +54,36 @@ tasks:
     world.finish();
 }
 
+/// A task that is added to a lane that was merged runs, in nested lanes of real branches too, and what
+/// was done is there.
+#[test]
+fn d03_a_task_added_to_a_merged_lane_runs_on_what_is_there() {
+    let world = World::new();
+    let text = r#"
+name: rel
+workstreams:
+  - {id: release, auto_merge: true}
+  - {id: api, parent_workstream_id: release, auto_merge: true}
+  - {id: ui, parent_workstream_id: release, auto_merge: true}
+tasks:
+  - {id: a1, description: x, workstream_id: api, primary_agent: {framework: shell, command: "echo a1 > a1.txt"}}
+  - {id: u1, description: x, workstream_id: ui, primary_agent: {framework: shell, command: "COMMAND"}}
+  - {id: r1, description: x, workstream_id: release, dependencies: [a1], primary_agent: {framework: shell, command: "cat a1.txt > r1.txt"}}
+"#;
+    let file = graph(&world, "rel", &text.replace("COMMAND", "exit 3"));
+    assert_eq!(world.run(&file, &[]).code, 1);
+    let added = "  - {id: a2, description: x, workstream_id: api, dependencies: [a1], primary_agent: {framework: shell, command: \"cat a1.txt > a2.txt\"}}\n";
+    graph(&world, "rel", &(text.replace("COMMAND", "echo u1 > u1.txt") + added));
+    let said = world.run(&file, &["--amend"]);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert!(said.out.contains("goes on from rel/1: 2 results are kept"), "{}", said.out);
+    let files = world.git(&["ls-tree", "--name-only", "main"]);
+    assert_eq!(files, "README.md\na.txt\na1.txt\na2.txt\nr1.txt\nu1.txt\n");
+    let once = world.git(&["log", "--format=%s", "--merges", "main"]);
+    assert_eq!(once.lines().filter(|line| line.starts_with("a1: ")).count(), 1, "{once}");
+    world.finish();
+}
+
 /// What upstream tasks said reaches those of a run that goes on from theirs.
 #[test]
 fn d08_summaries_are_handed_on_to_a_changed_graph() {

@@ -154,8 +154,20 @@ pub(crate) fn parse(text: &str) -> Result<Raw, Failure> {
     }
     serde_yaml::from_str(text).map_err(|error| {
         let plain = error.without_snippet();
-        Failure::config(plain.render_with_formatter(&serde_yaml::UserMessageFormatter))
+        let message = plain.render_with_formatter(&serde_yaml::UserMessageFormatter);
+        let hint = meant(&message).map(|near| format!("did you mean `{near}`?"));
+        let failure = Failure::config(message);
+        hint.into_iter().fold(failure, Failure::hint)
     })
+}
+
+/// The option that was probably meant, where the message is about one that is not there.
+fn meant(message: &str) -> Option<&str> {
+    let (name, known) = message.strip_prefix("unknown field `")?.split_once("`, expected ")?;
+    let known = known.split(" at line ").next()?;
+    let known = known.trim_start_matches("one of ").split(", ").map(|name| name.trim_matches('`'));
+    let near = |known: &&str| strsim::damerau_levenshtein(name, known) <= 1 + name.len() / 5;
+    known.into_iter().find(near)
 }
 
 fn expand(path: &str, home: Option<&Path>) -> Result<PathBuf, Failure> {

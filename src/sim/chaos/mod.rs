@@ -16,8 +16,8 @@ use crate::entropy::Entropy;
 use crate::graph::{self, Graph};
 use crate::ids::{RunId, RunName};
 use crate::orchestrator::step::Turn;
-use crate::orchestrator::world::World;
-use crate::orchestrator::{Command, Target, Verb};
+use crate::orchestrator::world::{HOLDS, World};
+use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, Target, Verb};
 use crate::runner::{Report, RunInfo, ToAttempt};
 use crate::state::{
     Effect, EffectKey, LaneState, Part, ProjectRecord, RunOptions, RunRecord, RunState, TaskState,
@@ -73,6 +73,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 enum Event {
     Report(EffectKey, Report),
     Command(Command),
+    Global(GlobalCommand),
 }
 
 pub(crate) struct Chaos {
@@ -176,6 +177,14 @@ impl Chaos {
 
     /// A person asks for something, sensible or not.
     fn ask(&mut self) {
+        if self.dice.below(12) == 0 {
+            let project = (self.dice.below(2) == 0).then(|| self.info.project.id.clone());
+            let verb = match self.dice.below(2) {
+                0 => GlobalVerb::Pause { project },
+                _ => GlobalVerb::Resume { project },
+            };
+            return self.global(verb);
+        }
         let graph = &self.info.graph;
         let task = graph.tasks()[self.dice.below(graph.tasks().len() as u64) as usize].id.clone();
         let lane = graph.lanes()[self.dice.below(graph.lanes().len() as u64) as usize].id.clone();
@@ -208,6 +217,11 @@ impl Chaos {
         self.inbox.push_back(Event::Command(command));
     }
 
+    fn global(&mut self, verb: GlobalVerb) {
+        let command = GlobalCommand { who: SUBMITTER.to_owned(), verb, dry_run: false };
+        self.inbox.push_back(Event::Global(command));
+    }
+
     fn pass_time(&mut self) {
         if let Some(due) = self.world.next_due() {
             self.clock = self.clock.max(due);
@@ -231,6 +245,10 @@ impl Chaos {
                     self.tell(format!("{:?} -> {answer:?}", command.verb));
                     let changed = answer.is_ok_and(|receipt| receipt.changed);
                     self.explored.verbs += u32::from(changed);
+                }
+                Event::Global(command) => {
+                    let answer = self.world.global(&command);
+                    self.tell(format!("{:?} -> {answer:?}", command.verb));
                 }
             }
         }
@@ -323,6 +341,9 @@ impl Chaos {
         if let Some(stored) = now(self.store.load(RunId(1))).expect("BUG: memory") {
             world.adopt(self.info.clone(), stored, 8);
         }
+        if let Some(holds) = now(self.store.setting(HOLDS)).expect("BUG: memory") {
+            world.desk.holds = serde_json::from_str(&holds).expect("BUG: it was written so");
+        }
         world
     }
 
@@ -334,6 +355,15 @@ impl Chaos {
         }
         if !self.inbox.is_empty() {
             self.turn()?;
+            return Ok(false);
+        }
+        let held = self.world.desk.holds.clone();
+        if held.all.is_some() {
+            self.global(GlobalVerb::Resume { project: None });
+            return Ok(false);
+        }
+        if let Some(project) = held.projects.into_keys().next() {
+            self.global(GlobalVerb::Resume { project: Some(project) });
             return Ok(false);
         }
         let verbs = self.what_people_owe();
