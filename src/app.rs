@@ -196,10 +196,15 @@ impl control::Clerk for Counter {
             error.downcast::<Failure>().unwrap_or_else(|error| Failure::user(format!("{error:#}")))
         })?;
         self.app.preflight(&graph, &project).await?;
+        let id = project.id.clone();
         let submission = Submission { project, graph, source, options, submitter };
         let submitted = self.handle.submit(submission).await;
         let submitted = submitted.map_err(|closed| Failure::outside(closed.to_string()))?;
-        let sentence = format!("submitted as {}", submitted.name);
+        let several = self.app.store.projects().await.is_ok_and(|projects| projects.len() > 1);
+        let sentence = match several {
+            true => format!("submitted as {id}:{}", submitted.name),
+            false => format!("submitted as {}", submitted.name),
+        };
         Ok(Receipt { sentence, affected: Vec::new(), changed: true })
     }
 }

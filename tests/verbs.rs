@@ -214,8 +214,12 @@ async fn what_is_paused_above_runs_stays_paused_after_a_restart() {
 
 #[tokio::test]
 async fn a_drain_lets_go_on_what_runs_and_ends_with_a_resume() {
-    let world =
-        World::begin(CHAIN, &[("a", &[Act::Ask("go?".to_owned())])], options(Scope::All)).await;
+    let world = World::begin(
+        CHAIN,
+        &[("a", &[Act::Ask("go?".to_owned())])],
+        Options { role: Role::Daemon, ..options(Scope::All) },
+    )
+    .await;
     world.rest().await;
     world.ask_all(GlobalVerb::Drain).await;
     assert_eq!(world.ask_all(GlobalVerb::Drain).await, "it is draining already");
@@ -223,6 +227,30 @@ async fn a_drain_lets_go_on_what_runs_and_ends_with_a_resume() {
     assert_eq!(world.state("a").await, TaskState::Merged);
     assert!(world.picture().await.contains("b is ready: nothing new is started"));
     world.ask_all(GlobalVerb::Resume { project: None }).await;
+    assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
+}
+
+#[tokio::test]
+async fn a_process_that_watches_one_run_ends_when_it_has_drained() {
+    let world =
+        World::begin(CHAIN, &[("a", &[Act::Ask("go?".to_owned())])], options(Scope::All)).await;
+    world.rest().await;
+    let mut journal = world.handle.subscribe();
+    world.ask_all(GlobalVerb::Drain).await;
+    world
+        .handle
+        .command(Command {
+            run: world.run,
+            who: "bo".to_owned(),
+            verb: Verb::Answer { task: task("a"), text: "yes".to_owned() },
+            dry_run: false,
+        })
+        .await
+        .unwrap()
+        .unwrap();
+    while journal.recv().await.is_ok() {}
+    let world = world.restart_ended(options(Scope::All)).await;
+    world.rest().await;
     assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
 }
 

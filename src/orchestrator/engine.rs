@@ -228,7 +228,11 @@ impl Engine {
     /// What runs may come to its end, pull requests and merges included, as long as there is time;
     /// after that only attempts are waited for, which are being ended.
     fn is_over(&self) -> bool {
-        let Some(ending) = &self.ending else { return false };
+        let Some(ending) = &self.ending else {
+            // Whoever watches one run does not wait for what will not start.
+            let drained = self.options.role == Role::Attached && self.world.desk.draining;
+            return drained && self.world.runs.values().all(|run| run.owed().is_empty());
+        };
         let in_time = self.world.desk.now < ending.deadline;
         let keeps = |key: &EffectKey| in_time || key.verb == Verb::Attempt;
         ending.how == Shutdown::Detach
@@ -278,6 +282,12 @@ impl Engine {
                 self.waiting.push(Waiting::Answered(reply, answer));
             }
             Event::Global(command, reply) => {
+                let goes_on = command.verb == GlobalVerb::Resume { project: None };
+                if goes_on && self.ending.is_some() {
+                    let failure = Failure::user("the process is ending");
+                    let failure = failure.hint("`taskloom serve` starts another one");
+                    return self.waiting.push(Waiting::Answered(reply, Err(failure)));
+                }
                 let answer = self.world.global(&command);
                 if let GlobalVerb::Shutdown { within } = command.verb
                     && !command.dry_run

@@ -27,6 +27,9 @@ use crate::time::Timestamp;
 /// How wide the column of names is at most; longer names are cut in the middle.
 const NAME_COLUMNS_MAX: usize = 24;
 
+/// The same where each name has its run before it.
+const RUN_COLUMNS_MAX: usize = 40;
+
 /// How many running tasks have a line of their own under the bar.
 const RUNNING_SHOWN: usize = 8;
 
@@ -61,6 +64,8 @@ struct State {
     infos: BTreeMap<RunId, Arc<RunInfo>>,
     /// Many runs are shown: each line names its own.
     several: bool,
+    /// They are of more than one project.
+    projects: bool,
     columns: usize,
     whole: Option<ProgressBar>,
     running: BTreeMap<(RunId, TaskIx), Running>,
@@ -108,9 +113,11 @@ impl Console {
     /// Shows a run among others, until it comes to rest.
     pub(crate) fn follow_along(&self, info: &Arc<RunInfo>) {
         let mut state = self.state();
-        state.columns = NAME_COLUMNS_MAX;
+        state.columns = RUN_COLUMNS_MAX;
         state.several = true;
         state.infos.insert(info.id, info.clone());
+        let known = state.infos.values().any(|other| other.project.id != info.project.id);
+        state.projects |= known;
     }
 
     /// Takes the bars away.
@@ -146,11 +153,7 @@ impl Console {
         self.follow(&info, entry);
         if let Some(text) = sentence {
             let columns = self.state().columns;
-            let several = self.state().several;
-            let name = match subject(&info, entry.subject) {
-                name if several => format!("{} {name}", info.name),
-                name => name,
-            };
+            let name = self.named(&info, &subject(&info, entry.subject));
             let dim = Style::new().dim();
             let clock = dim.apply_to(entry.at.local_clock());
             let name = words::ellipsis_middle(&name, columns);
@@ -159,6 +162,16 @@ impl Console {
         }
         if matches!(entry.what, What::Run(RunEvent::Settled { .. })) && self.state().several {
             self.state().infos.remove(&entry.run);
+        }
+    }
+
+    /// A name as it stands before a line: with its run where several are shown.
+    fn named(&self, info: &RunInfo, name: &str) -> String {
+        let state = self.state();
+        match (state.several, state.projects) {
+            (false, _) => name.to_owned(),
+            (true, false) => format!("{} {name}", info.name),
+            (true, true) => format!("{}:{} {name}", info.project.id, info.name),
         }
     }
 
@@ -417,11 +430,9 @@ impl ThreadFactory for Console {
         task: &TaskRef,
         _title: &str,
     ) -> Result<Box<dyn TaskThread>, Error> {
-        let task = if self.state().several {
-            format!("{} {}", task.name, task.task)
-        } else {
-            task.task.to_string()
-        };
+        let info = self.state().infos.get(&task.run).cloned();
+        let name = task.task.to_string();
+        let task = info.map_or(name.clone(), |info| self.named(&info, &name));
         Ok(Box::new(Thread { console: self.clone(), task }))
     }
 }
