@@ -174,7 +174,10 @@ fn a_repository_is_found_from_where_the_user_stands() {
     std::fs::create_dir(&within).unwrap();
     let below = world.taskloom_in(&within, &["run", &graph]);
     assert_eq!(below.code, 0, "{}", below.err);
-    assert!(below.out.contains("chain/2"), "the same project: {}", below.out);
+    // Done, and waiting for a person: it is shown and not done once more.
+    assert!(below.out.contains("approve --lane chain/1/default"), "{}", below.out);
+    let fresh = world.taskloom_in(&within, &["run", &graph, "--fresh"]);
+    assert!(fresh.out.contains("chain/2"), "the same project: {}", fresh.out);
     world.finish();
 }
 

@@ -24,7 +24,8 @@ use crate::graph::{self, Graph, Teardown};
 use crate::ids::RunId;
 use crate::orchestrator::{self, Command, Role, RunView, Scope, Submission, Target, Verb};
 use crate::state::{
-    self, Outcome as RunOutcome, ProjectRecord, RunOptions, RunRecord, RunState, TaskState,
+    self, LaneState, Outcome as RunOutcome, ProjectRecord, RunOptions, RunRecord, RunState,
+    TaskState,
 };
 
 /// How long a second Ctrl-C is waited for after the first.
@@ -128,10 +129,16 @@ async fn to_resume(
     source: &str,
 ) -> anyhow::Result<Found> {
     let runs = app.store().runs(Some(&project.id)).await?;
-    let unfinished = |run: &RunRecord| run.name.graph == *graph.name() && !is_over(run);
-    let Some(last) = runs.into_iter().rfind(unfinished) else { return Ok(Found::Nothing) };
+    let own = |run: &&RunRecord| run.name.graph == *graph.name();
+    let Some(newest) = runs.iter().rfind(own) else { return Ok(Found::Nothing) };
+    let last = runs.iter().rfind(|run| own(run) && !is_over(run)).unwrap_or(newest).clone();
     let stored = app.store().load(last.id).await?;
     let stored = stored.ok_or_else(|| Failure::outside(format!("run `{}` is gone", last.name)))?;
+    // What is done and waits for a person is not done once more beside itself.
+    let waits = stored.lanes.iter().any(|(_, lane)| lane.state == LaneState::AwaitingApproval);
+    if is_over(&last) && (last.cancelled || !waits) {
+        return Ok(Found::Nothing);
+    }
     if stored.source == source {
         return Ok(Found::Same(last));
     }
@@ -140,7 +147,8 @@ async fn to_resume(
         Err(_) => "it cannot be compared".to_owned(),
     };
     Err(Failure::user(format!(
-        "run `{}` of this graph is not finished, and the graph has changed since: {diff}",
+        "run `{}` of this graph is not finished or not merged, and the graph has changed since: \
+         {diff}",
         last.name
     ))
     .hint("`--amend` keeps what is done and unchanged, and does the rest in a new run")
@@ -235,8 +243,8 @@ fn retries(view: &RunView) -> Vec<Verb> {
     let lanes = view.info.graph.lanes().iter().zip(&view.lanes);
     let failed = lanes.filter(|(_, record)| {
         let why = state::LaneFailure::Task;
-        matches!(record.state, state::LaneState::Failed { .. })
-            && record.state != state::LaneState::Failed { why }
+        matches!(record.state, LaneState::Failed { .. })
+            && record.state != LaneState::Failed { why }
     });
     let lanes = failed.map(|(spec, _)| Target::Lane(spec.id.clone()));
     let retry = |target| Verb::Retry { target, note: None, fresh: false, downstream: false };
