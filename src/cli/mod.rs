@@ -93,7 +93,7 @@ async fn dispatch(cli: Cli) -> Outcome {
             out::bytes(&script);
             Ok(0)
         }
-        Command::Sim(args) => sim::sim(&args).await,
+        Command::Sim(args) => sim::sim(common, &args).await,
         Command::Play { script } => {
             let script = simulation::Script::load(&script)?;
             Ok(simulation::agent::play(&script, &mut std::io::stdout(), &mut std::io::stderr())

@@ -4,8 +4,10 @@ mod player;
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use crate::cli::Outcome;
-use crate::cli::args::SimArgs;
+use crate::cli::args::{Common, SimArgs};
 use crate::cli::out::{self, outln};
 use crate::failure::Failure;
 use crate::render::words;
@@ -14,21 +16,22 @@ use crate::sim::scenario::{self, Act};
 
 use player::Player;
 
-pub(crate) async fn sim(args: &SimArgs) -> Outcome {
+pub(crate) async fn sim(common: &Common, args: &SimArgs) -> Outcome {
     if args.files.is_empty() {
         let first = args.seed.unwrap_or(0);
         let count = args.seeds.unwrap_or(1);
-        return explore_all(first, first.saturating_add(count));
+        return explore_all(common, first, first.saturating_add(count));
     }
     let mut code = 0;
     for file in &args.files {
-        code = code.max(play_file(file, args.write, args.files.len() > 1).await?);
+        let several = args.files.len() > 1;
+        code = code.max(play_file(common, file, args.write, several).await?);
     }
     Ok(code)
 }
 
 /// Plays a file; alone it prints everything, among others only what differs.
-async fn play_file(path: &Path, write: bool, several: bool) -> Outcome {
+async fn play_file(common: &Common, path: &Path, write: bool, several: bool) -> Outcome {
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|why| Failure::user(format!("cannot read {name}: {why}")))?;
@@ -53,13 +56,22 @@ async fn play_file(path: &Path, write: bool, several: bool) -> Outcome {
         outln!("{name}: {} commands written", played.len());
         return Ok(0);
     }
-    if !several {
-        out::text(&now);
-    }
     // In a draft nothing is expected yet; elsewhere a command that says nothing is to print nothing.
     let draft = played.iter().all(|(act, _)| act.expected.is_empty());
     let differs = |(act, output): &&(Act, String)| !draft && act.expected != *output;
     let different: Vec<&(Act, String)> = played.iter().filter(differs).collect();
+    if common.json {
+        let told = different.iter().map(|(act, output)| {
+            let Act { line, text, expected, .. } = act;
+            json!({ "line": line, "command": text, "expected": expected, "found": output })
+        });
+        let told: Vec<Value> = told.collect();
+        outln!("{}", json!({ "file": path, "commands": played.len(), "different": told }));
+        return Ok(u8::from(!different.is_empty()));
+    }
+    if !several {
+        out::text(&now);
+    }
     for (act, output) in &different {
         outln!("\n{name}:{}: `{}` prints something else", act.line, act.text);
         out::text(scenario::difference(&act.expected, output));
@@ -73,16 +85,24 @@ async fn play_file(path: &Path, write: bool, several: bool) -> Outcome {
     Ok(u8::from(!different.is_empty()))
 }
 
-fn explore_all(first: u64, end: u64) -> Outcome {
+fn explore_all(common: &Common, first: u64, end: u64) -> Outcome {
     let mut crashes = 0;
     for seed in first..end {
         match explore(seed) {
             Ok(explored) => crashes += explored.crashes,
+            Err(broken) if common.json => {
+                outln!("{}", json!({ "seed": seed, "broken": broken }));
+                return Ok(1);
+            }
             Err(broken) => {
                 outln!("{broken}\n\nreplay it: `taskloom sim --seed {seed}`");
                 return Ok(1);
             }
         }
+    }
+    if common.json {
+        outln!("{}", json!({ "schedules": end - first, "crashes": crashes, "broken": null }));
+        return Ok(0);
     }
     let schedules = words::count(end - first, "schedule");
     outln!("{schedules} with {crashes} crashes, no promise broken");
