@@ -88,6 +88,8 @@ pub fn point(name: &'static str) {
     });
     let Some((wanted, count)) = wanted else { return };
     if wanted == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *count && is_first() {
+        // Nobody wants to see the memory of a process that died on purpose.
+        drop(std::fs::write("/proc/self/coredump_filter", "0"));
         std::process::abort();
     }
 }
