@@ -47,6 +47,9 @@ pub const POINTS: &[&str] = &[
     "lane-merge.done",
     "notice.delivered",
     "command.kept",
+    "post.announced",
+    "post.sent",
+    "thread.opened",
 ];
 
 /// The variables that name a point, to be handed on to a process that is to die at it.

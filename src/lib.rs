@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod crash;
+pub mod discord;
 pub mod entropy;
 pub mod failure;
 pub mod forge;

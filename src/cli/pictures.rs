@@ -10,7 +10,8 @@ use serde_json::json;
 use crate::cli::Outcome;
 use crate::cli::args::{CheckArgs, Common, GraphArgs, Picture, ThemeArg};
 use crate::cli::out::{self, outln};
-use crate::cli::refs::{self, Reading};
+use crate::cli::refs::Reading;
+use crate::control::names;
 use crate::failure::Failure;
 use crate::graph::{self, Graph, LaneIx, TaskIx};
 use crate::render::{self, Dag, Look, Theme, words};
@@ -173,7 +174,7 @@ async fn picture_of_run(common: &Common, name: &str) -> anyhow::Result<Dag> {
     let mut dag = Dag::of(&view.info.graph, task, lane);
     dag.title = run.name.to_string();
     for node in &mut dag.nodes {
-        let task = refs::task_id(&node.id)?;
+        let task = names::task_id(&node.id)?;
         let record = view.info.graph.lookup_task(&task).map(|t| &view.tasks[t.at()]);
         node.note = record.filter(|r| r.attempts > 1).map(|r| format!("attempt {}", r.attempts));
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing below [`crate::app`] sees a [`Config`]: each component is handed its own options.
 
+mod discord;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,8 @@ pub struct Config {
     pub disk_free_min_mib: u64,
     /// Repositories by name.
     pub projects: Vec<Project>,
+    /// The bot; `None`: there is none.
+    pub discord: Option<crate::discord::Options>,
 }
 
 /// How an agent is configured.
@@ -152,6 +155,8 @@ pub struct Project {
     pub link: PathBuf,
     /// Where lanes start and end; `None`: as found in the clone.
     pub default_branch: Option<String>,
+    /// Where in it graphs lie that can be submitted by name.
+    pub graphs: PathBuf,
 }
 
 impl Default for Config {

@@ -1,12 +1,13 @@
 //! The shape of the file. The only YAML of the configuration.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::Error as _;
 
+use crate::config::discord::RawDiscord;
 use crate::config::{
     AgentProfile, Config, GitOptions, Home, Limits, MergeMethod, OnShutdown, Project, Timeouts,
 };
@@ -23,6 +24,9 @@ const RUN_SLOTS_DEFAULT: u32 = 4;
 
 /// Free space below which nothing is prepared: a checkout, a build and the store must fit.
 const DISK_FREE_MIN_MIB_DEFAULT: u64 = 2048;
+
+/// Where a repository keeps its graphs unless the file says otherwise.
+const GRAPHS_DEFAULT: &str = "graphs";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -41,6 +45,7 @@ pub(crate) struct Raw {
     git: RawGit,
     disk_free_min_mib: Option<Whole>,
     projects: Vec<RawProject>,
+    discord: Option<RawDiscord>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,6 +126,8 @@ struct RawProject {
     link: String,
     #[serde(default)]
     default_branch: Option<String>,
+    #[serde(default)]
+    graphs: Option<String>,
 }
 
 /// A duration as people write it.
@@ -170,14 +177,14 @@ fn meant(message: &str) -> Option<&str> {
     known.into_iter().find(near)
 }
 
-fn expand(path: &str, home: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(super) fn expand(path: &str, home: Option<&Path>) -> Result<PathBuf, Failure> {
     let Some(rest) = path.strip_prefix('~') else { return Ok(PathBuf::from(path)) };
     let home = home
         .ok_or_else(|| Failure::config(format!("`{path}` cannot be resolved: HOME is not set")))?;
     Ok(home.join(rest.trim_start_matches('/')))
 }
 
-fn name<T: std::str::FromStr<Err = crate::ids::NameError>>(
+pub(super) fn name<T: std::str::FromStr<Err = crate::ids::NameError>>(
     what: &str,
     text: &str,
 ) -> Result<T, Failure> {
@@ -238,6 +245,7 @@ impl Raw {
             git: self.git.check(),
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
             projects: projects(self.projects, home)?,
+            discord: self.discord.map(|raw| raw.check(home)).transpose()?,
         })
     }
 }
@@ -276,7 +284,15 @@ fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, F
             return Err(Failure::config(format!("project `{id}` is there twice")));
         }
         let link = expand(&project.link, home)?;
-        projects.push(Project { id, link, default_branch: project.default_branch });
+        let RawProject { default_branch, graphs, .. } = project;
+        let graphs = PathBuf::from(graphs.unwrap_or_else(|| GRAPHS_DEFAULT.to_owned()));
+        if graphs.is_absolute() || graphs.components().any(|part| part == Component::ParentDir) {
+            return Err(Failure::config(format!(
+                "`graphs` of project `{id}` leaves the repository"
+            ))
+            .hint("name a directory inside it, such as `graphs`"));
+        }
+        projects.push(Project { id, link, default_branch, graphs });
     }
     Ok(projects)
 }

@@ -3,6 +3,8 @@
 //!
 //! Only the owner of the data directory can reach it (directory 0700, socket 0600).
 
+pub mod names;
+
 use std::fs::{File, Permissions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;

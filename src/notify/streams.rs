@@ -23,12 +23,14 @@ pub enum Output {
     Text(String),
     /// One line about what the agent does: a tool call, a step.
     Line(String),
+    /// What the agent thinks, for those who want to see everything.
+    Thought(String),
 }
 
 impl Output {
     fn bytes(&self) -> usize {
         match self {
-            Self::Text(text) | Self::Line(text) => text.len(),
+            Self::Text(text) | Self::Line(text) | Self::Thought(text) => text.len(),
         }
     }
 }
@@ -65,9 +67,15 @@ impl Stream {
             (_, output) => waiting.pieces.push_back(output),
         }
         while waiting.bytes > WAITING_BYTES_MAX {
-            let Some(lost) = waiting.pieces.pop_front() else { break };
-            waiting.bytes -= lost.bytes();
-            waiting.missed += lost.bytes();
+            let excess = waiting.bytes - WAITING_BYTES_MAX / 2;
+            let lost = match waiting.pieces.front_mut() {
+                // Of a text that is too long by itself the end is what people want to see.
+                Some(Output::Text(text)) if text.len() > excess => cut_front(text, excess),
+                Some(_) => waiting.pieces.pop_front().map_or(0, |piece| piece.bytes()),
+                None => break,
+            };
+            waiting.bytes -= lost;
+            waiting.missed += lost;
         }
         self.more.notify_one();
     }
@@ -96,36 +104,58 @@ impl Stream {
     }
 }
 
+/// Takes at least `bytes` bytes from the front, to the end of a line where there is one; says how
+/// many.
+fn cut_front(text: &mut String, bytes: usize) -> usize {
+    let line_end = text.as_bytes()[bytes..].iter().position(|byte| *byte == b'\n');
+    let mut at = line_end.map_or(bytes, |end| bytes + end + 1);
+    while !text.is_char_boundary(at) {
+        at += 1;
+    }
+    text.replace_range(..at, "");
+    at
+}
+
 /// All live streams.
 #[derive(Clone)]
 pub struct Streams {
-    factory: Option<Arc<dyn ThreadFactory>>,
-    open: Arc<DashMap<(RunId, TaskId), Arc<Stream>>>,
+    factories: Vec<Arc<dyn ThreadFactory>>,
+    /// For each task one stream to each factory: a slow one holds up no other.
+    open: Arc<Open>,
 }
 
+type Open = DashMap<(RunId, TaskId), Vec<Arc<Stream>>>;
+
 impl Streams {
-    /// Streams into threads of `factory`; without one, output goes to the logs only.
-    pub fn new(factory: Option<Arc<dyn ThreadFactory>>) -> Self {
-        Self { factory, open: Arc::default() }
+    /// Streams into threads of each factory; without any, output goes to the logs only.
+    pub fn new(factories: Vec<Arc<dyn ThreadFactory>>) -> Self {
+        Self { factories, open: Arc::default() }
     }
 
     /// Shows a piece of output in the task's thread, which is opened on first use.
     pub fn post(&self, task: &TaskRef, title: &str, output: Output) {
-        let Some(factory) = &self.factory else { return };
-        let key = (task.run, task.task.clone());
-        let entry = self.open.entry(key);
-        let stream = entry.or_insert_with(|| {
-            let stream = Arc::new(Stream::default());
-            let reader = pump(factory.clone(), task.clone(), title.to_owned(), stream.clone());
-            drop(tokio::spawn(reader));
-            stream
+        if self.factories.is_empty() {
+            return;
+        }
+        let entry = self.open.entry((task.run, task.task.clone()));
+        let streams = entry.or_insert_with(|| {
+            let open = |factory: &Arc<dyn ThreadFactory>| {
+                let stream = Arc::new(Stream::default());
+                let reader = pump(factory.clone(), task.clone(), title.to_owned(), stream.clone());
+                drop(tokio::spawn(reader));
+                stream
+            };
+            self.factories.iter().map(open).collect()
         });
-        stream.push(output);
+        for stream in streams.iter() {
+            stream.push(output.clone());
+        }
     }
 
     /// Nothing more comes from this attempt; its thread stays where it is.
     pub fn close(&self, task: &TaskRef) {
-        if let Some((_, stream)) = self.open.remove(&(task.run, task.task.clone())) {
+        let streams = self.open.remove(&(task.run, task.task.clone()));
+        for stream in streams.into_iter().flat_map(|(_, streams)| streams) {
             stream.close();
         }
     }
@@ -161,6 +191,12 @@ mod tests {
         stream.push(Output::Text("x".repeat(WAITING_BYTES_MAX)));
         let next = stream.next().await.unwrap();
         assert_eq!(next.missed_bytes, "tool".len());
+        stream.push(Output::Text("old\n".repeat(WAITING_BYTES_MAX)));
+        stream.push(Output::Text("new\n".into()));
+        let next = stream.next().await.unwrap();
+        let Output::Text(text) = next.output else { panic!("{:?}", next.output) };
+        assert_eq!(next.missed_bytes + text.len(), 4 * WAITING_BYTES_MAX + 4);
+        assert!(text.starts_with("old\n") && text.ends_with("new\n"));
         stream.close();
         assert_eq!(stream.next().await, None);
     }

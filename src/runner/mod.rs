@@ -19,6 +19,6 @@ pub use job::{
     AttemptContext, Executor, Found, Job, LaneEnd, Report, Reporter, RunInfo, StepFailure,
     ToAttempt,
 };
-pub use layout::Layout;
+pub use layout::{Layout, log_files, transcript};
 pub use shop::{AgentProfile, Options, Shop};
 pub use waste::Waste;

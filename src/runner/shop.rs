@@ -11,9 +11,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::agents::process::{Environment, Launcher, Limits};
 use crate::agents::{self, Agent, Registry};
 use crate::crash;
-use crate::git::{DiskFloor, Git, Identity, Method};
+use crate::failure::Failure;
+use crate::git::{self, DiskFloor, Git, Identity, Method};
 use crate::graph::{Framework, SandboxKind, Task};
-use crate::ids::ProfileName;
+use crate::ids::{CommitId, ProfileName};
 use crate::notify::Streams;
 use crate::runner::attempt;
 use crate::runner::job::{Executor, Job, Report, Reporter, StepFailure, ToAttempt};
@@ -21,7 +22,7 @@ use crate::runner::lanes;
 use crate::runner::lanes::pulls;
 use crate::runner::layout::Layout;
 use crate::runner::project::Projects;
-use crate::state::{Effect, EffectKey, FailureClass};
+use crate::state::{Effect, EffectKey, FailureClass, ProjectRecord};
 use crate::time::Clock;
 
 /// How attempts are carried out.
@@ -115,6 +116,20 @@ impl Shop {
             clock,
             under_way,
         }))
+    }
+
+    /// What `head` changes since it left `base`, as text of at most `bytes_max` bytes.
+    pub async fn diff(
+        &self,
+        project: &ProjectRecord,
+        base: &CommitId,
+        head: &CommitId,
+        bytes_max: usize,
+    ) -> Result<git::Diff, Failure> {
+        let open = self.0.projects.open(project).await;
+        let open = open.map_err(|failure| Failure::outside(failure.message))?;
+        let diff = open.bare.diff(base, head, bytes_max).await;
+        diff.map_err(|error| Failure::outside(format!("git does not show it: {error}")))
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -10,7 +10,7 @@ use crate::ids::{ProjectId, RunId};
 use crate::state::{
     AttemptRecord, Effect, EffectKey, Entry, LaneRecord, ProjectRecord, RunRecord, TaskRecord,
 };
-use crate::store::{Batch, Counters, Error, Store, StoredRun};
+use crate::store::{Audit, Batch, Counters, Error, Ledger, Store, StoredRun};
 
 /// Keeps everything in memory.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ struct Tables {
     effects: BTreeMap<EffectKey, Effect>,
     notices: BTreeMap<u64, String>,
     settings: BTreeMap<&'static str, String>,
+    bindings: BTreeMap<String, String>,
+    audits: Vec<Audit>,
 }
 
 impl MemoryStore {
@@ -128,5 +130,36 @@ impl Store for MemoryStore {
 
     async fn setting(&self, name: &'static str) -> Result<Option<String>, Error> {
         Ok(self.tables().settings.get(name).cloned())
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryStore {
+    async fn bind(&self, name: &str, value: Option<&str>) -> Result<(), Error> {
+        let mut tables = self.tables();
+        match value {
+            Some(value) => drop(tables.bindings.insert(name.to_owned(), value.to_owned())),
+            None => drop(tables.bindings.remove(name)),
+        }
+        Ok(())
+    }
+
+    async fn binding(&self, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.tables().bindings.get(name).cloned())
+    }
+
+    async fn bindings(&self, prefix: &str) -> Result<Vec<(String, String)>, Error> {
+        let tables = self.tables();
+        let all = tables.bindings.iter().filter(|(name, _)| name.starts_with(prefix));
+        Ok(all.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    async fn audit(&self, audit: &Audit) -> Result<(), Error> {
+        self.tables().audits.push(audit.clone());
+        Ok(())
+    }
+
+    async fn audits(&self, limit: u32) -> Result<Vec<Audit>, Error> {
+        Ok(self.tables().audits.iter().rev().take(limit as usize).cloned().collect())
     }
 }

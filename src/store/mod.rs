@@ -12,16 +12,18 @@ mod sql;
 mod sqlite;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 pub use lock::{Holder, OwnerLock};
 pub use memory::MemoryStore;
 pub use sqlite::{Access, SqliteStore};
 
 use crate::graph::{LaneIx, TaskIx};
-use crate::ids::{ProjectId, RunId};
+use crate::ids::{CommitId, ProjectId, RunId};
 use crate::state::{
     AttemptRecord, Effect, EffectKey, Entry, LaneRecord, ProjectRecord, RunRecord, TaskRecord,
 };
+use crate::time::Timestamp;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -176,4 +178,41 @@ pub trait Store: Send + Sync {
 
     /// A setting, if it was ever set.
     async fn setting(&self, name: &'static str) -> Result<Option<String>, Error>;
+}
+
+/// Who asked for what through a surface, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// When.
+    pub at: Timestamp,
+    /// Who, by the surface's own unforgeable name.
+    pub who: String,
+    /// Asked for what.
+    pub asked: String,
+    /// On which commit, if on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitId>,
+    /// Whether they might.
+    pub allowed: bool,
+    /// What came of it, a sentence.
+    pub outcome: String,
+}
+
+/// What surfaces keep for themselves, beside the engine's state.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Keeps where a surface has put something, or forgets it. Durable when it returns.
+    async fn bind(&self, name: &str, value: Option<&str>) -> Result<(), Error>;
+
+    /// One binding.
+    async fn binding(&self, name: &str) -> Result<Option<String>, Error>;
+
+    /// All bindings whose names begin with `prefix`, by name.
+    async fn bindings(&self, prefix: &str) -> Result<Vec<(String, String)>, Error>;
+
+    /// Keeps a line about who asked for what.
+    async fn audit(&self, audit: &Audit) -> Result<(), Error>;
+
+    /// The latest lines about who asked for what, newest first.
+    async fn audits(&self, limit: u32) -> Result<Vec<Audit>, Error>;
 }

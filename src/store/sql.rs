@@ -90,6 +90,22 @@ pub(crate) const NOTICES: &str = "SELECT seq, notice FROM notices ORDER BY seq";
 
 pub(crate) const SETTING: &str = "SELECT value FROM settings WHERE name = $1";
 
+pub(crate) const BIND: &str = "
+    INSERT INTO bindings (name, value) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+pub(crate) const UNBIND: &str = "DELETE FROM bindings WHERE name = $1";
+
+pub(crate) const BINDING: &str = "SELECT value FROM bindings WHERE name = $1";
+
+/// Names that begin with the first parameter and are before the second.
+pub(crate) const BINDINGS: &str = "
+    SELECT name, value FROM bindings WHERE name >= $1 AND name < $2 ORDER BY name";
+
+pub(crate) const AUDIT: &str = "INSERT INTO audits (at_ms, record) VALUES ($1, $2)";
+
+pub(crate) const AUDITS: &str = "SELECT id, record FROM audits ORDER BY id DESC LIMIT $1";
+
 /// The newest migration that was applied.
 pub(crate) const SCHEMA_VERSION: &str = "SELECT max(version) FROM _sqlx_migrations";
 
@@ -122,6 +138,12 @@ pub(crate) const ALL: &[&str] = &[
     JOURNAL,
     NOTICES,
     SETTING,
+    BIND,
+    UNBIND,
+    BINDING,
+    BINDINGS,
+    AUDIT,
+    AUDITS,
     SCHEMA_VERSION,
     SQLITE_VERSION,
 ];

@@ -18,7 +18,7 @@ use crate::ids::{ProjectId, RunId};
 use crate::state::{AttemptRecord, Effect, Entry, ProjectRecord, RunRecord};
 use crate::store::rows::{EntryRow, Parameters, index, record};
 use crate::store::sql;
-use crate::store::{Batch, Counters, Error, Store, StoredRun};
+use crate::store::{Audit, Batch, Counters, Error, Ledger, Store, StoredRun};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -268,6 +268,46 @@ impl Store for SqliteStore {
 
     async fn setting(&self, name: &'static str) -> Result<Option<String>, Error> {
         Ok(self.read(sql::SETTING, Some(name), |row| get(row, 0)).await?.pop())
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteStore {
+    async fn bind(&self, name: &str, value: Option<&str>) -> Result<(), Error> {
+        let mut connection = self.connection.lock().await;
+        let query = match value {
+            Some(value) => sqlx::query(sql::BIND).bind(name.to_owned()).bind(value.to_owned()),
+            None => sqlx::query(sql::UNBIND).bind(name.to_owned()),
+        };
+        query.execute(&mut *connection).await.map(drop).map_err(database)
+    }
+
+    async fn binding(&self, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.read(sql::BINDING, Some(name.to_owned()), |row| get(row, 0)).await?.pop())
+    }
+
+    async fn bindings(&self, prefix: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut connection = self.connection.lock().await;
+        let query = sqlx::query(sql::BINDINGS);
+        let end = format!("{prefix}\u{10ffff}");
+        let query = query.bind(prefix.to_owned()).bind(end);
+        let rows = query.fetch_all(&mut *connection).await.map_err(database)?;
+        rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+    }
+
+    async fn audit(&self, audit: &Audit) -> Result<(), Error> {
+        let text = serde_json::to_string(audit).expect("BUG: an audit is plain data");
+        let mut connection = self.connection.lock().await;
+        let query = sqlx::query(sql::AUDIT).bind(audit.at.0).bind(text);
+        query.execute(&mut *connection).await.map(drop).map_err(database)
+    }
+
+    async fn audits(&self, limit: u32) -> Result<Vec<Audit>, Error> {
+        self.read(sql::AUDITS, Some(i64::from(limit)), |row| {
+            let (id, text) = indexed(row)?;
+            record("audits", "record", &id.to_string(), &text)
+        })
+        .await
     }
 }
 

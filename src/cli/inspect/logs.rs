@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use crate::cli::Outcome;
 use crate::cli::args::{Common, LogsArgs};
 use crate::cli::out::{self, errln, outln};
-use crate::cli::refs::{Reading, find_task};
+use crate::cli::refs::Reading;
+use crate::control::names::find_task;
 use crate::failure::Failure;
 use crate::graph::TaskIx;
 use crate::orchestrator::RunView;
-use crate::runner::Layout;
+use crate::runner::{Layout, log_files};
 use crate::state::TaskState;
 
 /// How often `logs -f` looks for more.
@@ -105,27 +106,4 @@ fn copy_from(path: &Path, offset: u64) -> anyhow::Result<u64> {
     file.read_to_end(&mut bytes)?;
     out::foreign(&bytes);
     Ok(offset + bytes.len() as u64)
-}
-
-/// The logs of an attempt in the order in which they were begun: turn 0, gate 1, turn 1, gate 2 …
-fn log_files(dirs: [&Path; 2]) -> Vec<PathBuf> {
-    let entries = dirs.into_iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten();
-    let mut files: Vec<(u32, u32, PathBuf)> = entries
-        .flatten()
-        // An agent can put a pipe in the place of its log, and reading that would never end.
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-        .filter_map(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let stem = name.strip_suffix(".log")?;
-            let (kind, number) = stem.split_once('-')?;
-            let number: u32 = number.split('.').next()?.parse().ok()?;
-            match kind {
-                "agent" => Some((number, 0, entry.path())),
-                "gate" => Some((number.checked_sub(1)?, 1, entry.path())),
-                _ => None,
-            }
-        })
-        .collect();
-    files.sort();
-    files.into_iter().map(|(.., path)| path).collect()
 }

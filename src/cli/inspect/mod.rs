@@ -15,7 +15,8 @@ pub(crate) use summary::{next_steps, summary, summary_within};
 
 use crate::cli::Outcome;
 use crate::cli::args::{Common, ListArgs};
-use crate::cli::refs::{Named, Reading, find_task, print};
+use crate::cli::refs::{Reading, print};
+use crate::control::names::{Named, find_task};
 use crate::failure::Failure;
 use crate::graph::{Index, TaskIx};
 use crate::orchestrator::RunView;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::cli::args::Common;
 use crate::cli::refs;
+use crate::control::names;
 use crate::graph::{LaneIx, TaskIx};
 use crate::orchestrator::RunView;
 use crate::render::progress::progress;
@@ -138,7 +139,7 @@ pub(crate) fn next_steps(
     several: bool,
 ) -> String {
     let program = crate::cli::program(common);
-    let name = &refs::spoken(&view.info, several);
+    let name = &names::spoken(&view.info, several);
     let graph = &view.info.graph;
     let mut steps = Vec::new();
     for (spec, record) in graph.tasks().iter().zip(&view.tasks) {

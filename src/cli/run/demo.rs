@@ -51,7 +51,7 @@ pub(crate) async fn demo(common: &Common, args: DemoArgs) -> Outcome {
         quiet: false,
         program: format!("taskloom --data-dir {}", config.data_dir.display()),
     });
-    let app = App::open(config, "taskloom demo", Some(Arc::new(console.clone()))).await?;
+    let app = App::open(config, "taskloom demo", vec![Arc::new(console.clone())]).await?;
     let project = app.project(&repo).await?;
     let options = RunOptions::default();
     let work = Work { project, graph, source: GRAPH.to_owned(), options };

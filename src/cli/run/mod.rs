@@ -15,10 +15,10 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::app::{App, Running};
 use crate::cli::args::{Common, RunArgs, SubmitOptions, TeardownArg};
 use crate::cli::out::{self, outln};
-use crate::cli::refs;
 use crate::cli::run::watch::{Console, Manner};
 use crate::cli::verbs::who;
 use crate::cli::{Outcome, inspect, pictures};
+use crate::control::names;
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Teardown};
 use crate::ids::RunId;
@@ -42,7 +42,7 @@ pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
     });
     if let Some(name) = run_name(&args.graph) {
         let app = open(common, &console, name).await?;
-        let record = refs::find_run(app.store().runs(None).await?, Some(name))?;
+        let record = names::find_run(app.store().runs(None).await?, Some(name))?;
         let (view, code) = resume(&app, &console, &record, args.retry_failed).await?;
         conclude(common, &app, view.as_ref(), code).await?;
         return Ok(code);
@@ -88,7 +88,7 @@ fn run_name(argument: &Path) -> Option<&str> {
 
 async fn open(common: &Common, console: &Console, what: &str) -> anyhow::Result<Arc<App>> {
     let threads = Arc::new(console.clone());
-    App::open(crate::cli::config(common)?, &format!("taskloom run {what}"), Some(threads)).await
+    App::open(crate::cli::config(common)?, &format!("taskloom run {what}"), vec![threads]).await
 }
 
 /// What a new run is made of.

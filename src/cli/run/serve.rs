@@ -27,7 +27,7 @@ pub(crate) async fn serve(common: &Common, args: ServeArgs) -> Outcome {
     });
     let config = crate::cli::config(common)?;
     let threads = Arc::new(console.clone());
-    let app = App::open(config, "taskloom serve", Some(threads)).await?;
+    let app = App::open_with_bot(config, "taskloom serve", vec![threads]).await?;
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
     let mut running = app.start(Scope::All, Role::Daemon, Arc::new(console.clone())).await?;

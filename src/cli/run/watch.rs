@@ -450,6 +450,7 @@ impl TaskThread for Thread {
             self.console.output(&self.task, &format!("… {missed} not shown, see the log"));
         }
         match &chunk.output {
+            Output::Thought(_) => {}
             Output::Line(text) => {
                 for line in text.lines() {
                     self.console.output(&self.task, &format!("▸ {line}"));

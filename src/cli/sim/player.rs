@@ -8,8 +8,8 @@ use clap::Parser as _;
 
 use crate::cli::args::{Cli, Command as Line, VerbCommand};
 use crate::cli::inspect::summary_within;
-use crate::cli::refs::{find_task, nearest, task_id};
 use crate::cli::verbs::{Asked, Subject, asked};
+use crate::control::names::{find_task, nearest, task_id};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, LaneIx, TaskIx};
 use crate::ids::{RunId, RunName};
@@ -205,7 +205,7 @@ impl Player {
             None => (None, text),
         };
         let view = self.view(run.as_ref()).await?;
-        let at = find_task(&view, task).map_err(|error| Failure::user(error.to_string()))?;
+        let at = find_task(&view, task)?;
         let state = view.tasks[at.at()].state;
         Ok(match &view.waiting[at.at()] {
             Some(waiting) => format!("{task} is {}: {waiting}\n", state.word()),
@@ -281,8 +281,7 @@ impl Player {
             Some((run, part)) => (self.run(Some(run))?, part),
             None => (self.run(None)?, text.as_str()),
         };
-        let wrong = |why: anyhow::Error| Failure::user(why.to_string());
-        let task = task_id(part).map_err(wrong)?;
+        let task = task_id(part)?;
         let view = self.theatre.view(run).await;
         let is_lane = view.is_some_and(|view| {
             let id = part.parse().ok();

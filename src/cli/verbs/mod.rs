@@ -12,8 +12,9 @@ use crate::app::{self, App, Running};
 use crate::cli::Outcome;
 use crate::cli::args::{Common, VerbCommand};
 use crate::cli::out::outln;
-use crate::cli::refs::{self, Reading, task_id};
+use crate::cli::refs::Reading;
 use crate::config::Config;
+use crate::control::names::{self, Named, task_id};
 use crate::control::{self, Request};
 use crate::failure::Failure;
 use crate::ids::ProjectId;
@@ -71,7 +72,7 @@ async fn on_everything(common: &Common, verb: GlobalVerb, dry_run: bool) -> Outc
     let receipt = if driven || of_process {
         ask(&config, &Request::Global(command)).await?
     } else {
-        let app = App::open(config, "taskloom, for a pause", None).await?;
+        let app = App::open(config, "taskloom, for a pause", Vec::new()).await?;
         let running = app.start(Scope::All, Role::Errand, Arc::new(Silent)).await?;
         let answer = running.handle.global(command).await?;
         running.detach().await;
@@ -96,7 +97,7 @@ async fn known_project(config: &Config, id: &ProjectId) -> anyhow::Result<()> {
     }
     let missing = Failure::user(format!("there is no project `{id}`"));
     let names = known.iter().map(|known| known.as_str());
-    Err(match refs::nearest(id.as_str(), names) {
+    Err(match names::nearest(id.as_str(), names) {
         Some(near) => missing.hint(format!("did you mean `{near}`?")).into(),
         None => missing.hint("`taskloom list` shows the projects of its runs").into(),
     })
@@ -108,7 +109,7 @@ fn lane(part: &str) -> anyhow::Result<Target> {
 }
 
 /// A task if there is one of that name, else a lane.
-async fn target(reading: &Reading, named: &super::refs::Named) -> anyhow::Result<Target> {
+async fn target(reading: &Reading, named: &Named) -> anyhow::Result<Target> {
     let view = reading.view(&named.run).await?;
     let task = task_id(&named.part)?;
     if view.info.graph.lookup_task(&task).is_none()
@@ -135,7 +136,7 @@ async fn on_run(
     let answer = if driven {
         Ok(ask(&config, &Request::Run(command.clone())).await?)
     } else {
-        let app = App::open(config, &format!("taskloom, for {}", run.name), None).await?;
+        let app = App::open(config, &format!("taskloom, for {}", run.name), Vec::new()).await?;
         let running = app.start(Scope::One(run.id), Role::Errand, Arc::new(Silent)).await?;
         let answer = running.handle.command(command.clone()).await?;
         if answer.as_ref().is_ok_and(|receipt| receipt.changed) && !dry_run {

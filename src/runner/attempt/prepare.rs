@@ -310,7 +310,7 @@ impl Attempt<'_> {
         self.reporter.report(Report::Found(Found::NotBegun));
         self.step(Step::Launching);
         let id = &self.spec().id;
-        self.say(Output::Line(format!("attempt {} of `{id}` begins", self.number)));
+        self.say(Output::Line(format!("attempt {} of `{id}` begins", self.number + 1)));
         let started = prepared.agent.start(spec).await.map_err(|error| agent_trouble(&error))?;
         crash::point("attempt.launched");
         self.step(Step::Kickoff);

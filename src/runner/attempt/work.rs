@@ -99,7 +99,10 @@ impl Attempt<'_> {
                 record.transcribe(&json!({ "text": text }));
                 self.say(Output::Text(text + "\n"));
             }
-            AgentEvent::Thought(text) => record.transcribe(&json!({ "thought": text })),
+            AgentEvent::Thought(text) => {
+                record.transcribe(&json!({ "thought": text }));
+                self.say(Output::Thought(text));
+            }
             AgentEvent::ToolStart { name, input, .. } => {
                 self.say(Output::Line(format!("{name} {input}")));
                 record.transcribe(&json!({ "tool": name, "input": input }));

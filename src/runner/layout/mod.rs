@@ -1,5 +1,9 @@
 //! Where everything lies below the data directory.
 
+mod logs;
+
+pub use logs::{log_files, transcript};
+
 use std::path::{Path, PathBuf};
 
 use crate::ids::{LaneId, ProjectId, RunName, TaskId};

@@ -1,8 +1,13 @@
-//! The production wiring: the only file that names every implementation.
+//! The production wiring: the only place that names every implementation.
+
+pub mod doctor;
+mod front;
+mod office;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -14,6 +19,8 @@ use crate::agents::{CommandAgent, Place, Registry};
 use crate::config::{self, Config};
 use crate::control;
 use crate::crash;
+use crate::discord::board::House;
+use crate::discord::bot::{self, Bot};
 use crate::failure::Failure;
 use crate::git::{DiskFloor, Git, Identity, Method, UserRepo};
 use crate::graph::{self, Graph};
@@ -35,6 +42,7 @@ pub struct App {
     git: Git,
     store: Arc<SqliteStore>,
     shop: Shop,
+    front: Option<front::Front>,
     _owner: OwnerLock,
 }
 
@@ -45,6 +53,7 @@ pub struct Running {
     /// `None`: it was waited for.
     engine: Option<JoinHandle<()>>,
     control: Option<control::Server>,
+    bot: Option<Bot>,
 }
 
 impl App {
@@ -52,7 +61,25 @@ impl App {
     pub async fn open(
         config: Config,
         what: &str,
-        threads: Option<Arc<dyn ThreadFactory>>,
+        threads: Vec<Arc<dyn ThreadFactory>>,
+    ) -> anyhow::Result<Arc<Self>> {
+        Self::open_with(config, what, threads, false).await
+    }
+
+    /// The same with the bot, if one is configured.
+    pub async fn open_with_bot(
+        config: Config,
+        what: &str,
+        threads: Vec<Arc<dyn ThreadFactory>>,
+    ) -> anyhow::Result<Arc<Self>> {
+        Self::open_with(config, what, threads, true).await
+    }
+
+    async fn open_with(
+        config: Config,
+        what: &str,
+        mut threads: Vec<Arc<dyn ThreadFactory>>,
+        bot: bool,
     ) -> anyhow::Result<Arc<Self>> {
         let layout = Layout::new(config.data_dir.clone());
         private_dir(layout.root())?;
@@ -67,10 +94,15 @@ impl App {
         let launcher = Launcher::new(options.helper.clone());
         let registry =
             Registry::default().with(Place::Headless, Arc::new(CommandAgent::new(launcher)));
+        let front = match config.discord.as_ref().filter(|_| bot) {
+            Some(options) => Some(front::Front::new(options, &store)?),
+            None => None,
+        };
+        threads.extend(front.iter().map(|front| front.board.clone() as Arc<dyn ThreadFactory>));
         let streams = Streams::new(threads);
         let shop =
             Shop::new(options, layout.clone(), git.clone(), registry, streams, Arc::new(clock));
-        Ok(Arc::new(Self { config, layout, git, store, shop, _owner: owner }))
+        Ok(Arc::new(Self { config, layout, git, store, shop, front, _owner: owner }))
     }
 
     /// The configuration.
@@ -154,6 +186,14 @@ impl App {
         notifier: Arc<dyn Notifier>,
     ) -> anyhow::Result<Running> {
         let options = engine_options(&self.config, scope, role);
+        let notifier = match &self.front {
+            Some(front) => Arc::new(front::Both {
+                first: notifier,
+                second: front.board.clone(),
+                told: AtomicU64::default(),
+            }),
+            None => notifier,
+        };
         let doors = Doors {
             store: self.store.clone(),
             executor: Arc::new(self.shop.clone()),
@@ -172,8 +212,22 @@ impl App {
                 None
             }
         };
-        Ok(Running { handle, engine: Some(engine), control })
+        let bot = match &self.front {
+            Some(front) => {
+                let clerk = office::Clerk { app: self.clone(), handle: handle.clone() };
+                let house = House { handle: handle.clone(), office: Arc::new(clerk) };
+                front.board.open(house.clone()).await;
+                Some(bot::start(front.board.clone(), house, front.token.clone()))
+            }
+            None => None,
+        };
+        Ok(Running { handle, engine: Some(engine), control, bot })
     }
+}
+
+/// What went wrong, for people.
+fn failure_of(error: anyhow::Error) -> Failure {
+    error.downcast::<Failure>().unwrap_or_else(|error| Failure::user(format!("{error:#}")))
 }
 
 /// Takes graphs from other processes.
@@ -192,9 +246,7 @@ impl control::Clerk for Counter {
             Failure::user(format!("the graph has {count} problem(s), the first: {first}"))
                 .hint("`taskloom check FILE` tells them all")
         })?;
-        let project = self.app.project(&repo).await.map_err(|error| {
-            error.downcast::<Failure>().unwrap_or_else(|error| Failure::user(format!("{error:#}")))
-        })?;
+        let project = self.app.project(&repo).await.map_err(failure_of)?;
         self.app.preflight(&graph, &project).await?;
         let id = project.id.clone();
         let submission = Submission { project, graph, source, options, submitter };
@@ -223,6 +275,7 @@ impl Running {
         drop(self.control.take());
         self.handle.detach().await.ok();
         self.ended().await;
+        self.sign_off().await;
     }
 
     /// Ends every agent first.
@@ -230,6 +283,13 @@ impl Running {
         drop(self.control.take());
         self.handle.end_agents().await.ok();
         self.ended().await;
+        self.sign_off().await;
+    }
+
+    async fn sign_off(&mut self) {
+        if let Some(bot) = self.bot.take() {
+            bot.end().await;
+        }
     }
 }
 

@@ -1,0 +1,195 @@
+//! What is posted: one card for each run, a thread for each task under it, notices with buttons.
+//!
+//! Implements the callbacks that are injected into the engine. Everything shown is derived from
+//! the run as it is; where it was posted is kept in the store. Must not know interactions.
+
+pub(crate) mod cards;
+mod feed;
+mod notices;
+pub(crate) mod places;
+mod steers;
+pub(crate) mod threads;
+pub mod words;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::sync::watch;
+
+use crate::discord::board::feed::Live;
+use crate::discord::board::places::Places;
+use crate::discord::board::steers::Told;
+use crate::discord::office::Office;
+use crate::discord::options::{Options, Verbosity};
+use crate::discord::outbox::{Error, Outbox, Priority};
+use crate::discord::post::Post;
+use crate::graph::TaskIx;
+use crate::ids::{ProjectId, RunId};
+use crate::orchestrator::{Handle, RunView};
+use crate::store::{Ledger, Store};
+use crate::time::Clock;
+
+/// What comes to be only after the board: the engine, and who works beside it.
+#[derive(Clone)]
+pub struct House {
+    /// The engine.
+    pub handle: Handle,
+    /// Who does what needs files and git.
+    pub office: Arc<dyn Office>,
+}
+
+/// The doors of the board.
+#[derive(Clone)]
+pub struct Doors {
+    /// The engine's store, to read.
+    pub store: Arc<dyn Store>,
+    /// Where the board keeps its own things.
+    pub ledger: Arc<dyn Ledger>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Shows runs in Discord.
+pub struct Board {
+    pub(crate) options: Options,
+    pub(crate) doors: Doors,
+    pub(crate) outbox: Outbox,
+    pub(crate) places: Places,
+    house: watch::Sender<Option<House>>,
+    verbosity: AtomicU8,
+    live: Live,
+    told: Told,
+    me: std::sync::Weak<Board>,
+}
+
+impl Board {
+    /// A board that posts through `outbox`.
+    pub fn new(options: Options, doors: Doors, outbox: Outbox) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            places: Places::new(doors.ledger.clone(), outbox.clone(), doors.clock.clone()),
+            verbosity: AtomicU8::new(options.verbosity as u8),
+            options,
+            doors,
+            outbox,
+            house: watch::channel(None).0,
+            live: Live::default(),
+            told: Told::default(),
+            me: me.clone(),
+        })
+    }
+
+    /// Begins to show what the engine does.
+    pub async fn open(self: &Arc<Self>, house: House) {
+        self.house.send_replace(Some(house.clone()));
+        self.recall_told().await;
+        drop(tokio::spawn(cards::keep_current(self.me.clone(), house)));
+    }
+
+    /// The engine and the office, as soon as they are there.
+    pub(crate) async fn house(&self) -> House {
+        let mut house = self.house.subscribe();
+        let there = house.wait_for(Option::is_some).await.map(|house| house.clone());
+        there.ok().flatten().expect("BUG: the sender lives as long as the board")
+    }
+
+    pub(crate) fn verbosity(&self) -> Verbosity {
+        match self.verbosity.load(Ordering::Relaxed) {
+            0 => Verbosity::Quiet,
+            1 => Verbosity::Normal,
+            _ => Verbosity::All,
+        }
+    }
+
+    /// How much is shown from now on, until the daemon ends.
+    pub(crate) fn set_verbosity(&self, verbosity: Verbosity) {
+        self.verbosity.store(verbosity as u8, Ordering::Relaxed);
+    }
+
+    /// The channel of a project: where somebody bound it to, else as configured.
+    pub(crate) async fn channel(&self, project: &ProjectId) -> Option<u64> {
+        let bound = self.doors.ledger.binding(&bound_name(project)).await.ok().flatten();
+        let bound = bound.and_then(|text| text.parse().ok());
+        bound.or_else(|| self.options.channel_of(project))
+    }
+
+    /// The project of a channel, if it is that of one alone.
+    pub(crate) async fn project_of(&self, channel: u64) -> Option<ProjectId> {
+        let bindings = self.doors.ledger.bindings("channel/").await.unwrap_or_default();
+        let bound = bindings.iter().find(|(_, id)| id.parse() == Ok(channel));
+        let bound = bound.and_then(|(name, _)| name.strip_prefix("channel/")?.parse().ok());
+        bound.or_else(|| self.options.project_of(channel).cloned())
+    }
+
+    /// Shows a project in a channel from now on.
+    pub(crate) async fn bind(&self, project: &ProjectId, channel: u64) {
+        let kept = self.doors.ledger.bind(&bound_name(project), Some(&channel.to_string())).await;
+        if let Err(error) = kept {
+            tracing::error!(%error, "the channel of a project could not be kept");
+        }
+    }
+
+    /// The id of somebody who was seen here, by the name that the journal knows.
+    pub(crate) async fn user_id(&self, name: &str) -> Option<u64> {
+        let id = self.doors.ledger.binding(&format!("user/{name}")).await.ok().flatten();
+        id?.parse().ok()
+    }
+
+    /// Remembers somebody's id.
+    pub(crate) async fn know_user(&self, name: &str, id: u64) {
+        if self.user_id(name).await != Some(id) {
+            drop(self.doors.ledger.bind(&format!("user/{name}"), Some(&id.to_string())).await);
+        }
+    }
+
+    /// The thread of a task, if it has one.
+    pub(crate) async fn thread(&self, run: RunId, task: TaskIx) -> Option<u64> {
+        let opened = self.doors.ledger.binding(&thread_name(run, task)).await.ok().flatten();
+        opened?.parse().ok()
+    }
+
+    /// The task whose thread it is, if it is one.
+    pub(crate) async fn task_of(&self, thread: u64) -> Option<(RunId, TaskIx)> {
+        let text = self.doors.ledger.binding(&format!("thread/{thread}")).await.ok().flatten()?;
+        let (run, task) = text.split_once('.')?;
+        Some((RunId(run.parse().ok()?), TaskIx(task.parse().ok()?)))
+    }
+
+    /// Says something in a task's thread, if it has one.
+    pub(crate) async fn say(&self, run: RunId, task: TaskIx, post: Post) {
+        let Some(thread) = self.thread(run, task).await else { return };
+        let nonce = format!("{:x}", self.doors.clock.now().0);
+        let call = crate::discord::outbox::Call::Create { post, nonce };
+        if let Err(error) = self.outbox.ask(thread, Priority::State, call).await {
+            tracing::warn!(%error, "something was not said in a thread");
+        }
+    }
+
+    /// Puts a message where it belongs again after its place was lost, once.
+    pub(crate) async fn post(
+        &self,
+        name: &str,
+        channel: u64,
+        post: &Post,
+        priority: Priority,
+    ) -> Result<(u64, u64), Error> {
+        self.places.post(name, channel, post, priority).await
+    }
+
+    /// A run as it is now.
+    pub(crate) async fn view(&self, run: RunId) -> Option<RunView> {
+        self.house().await.handle.view(run).await.ok().flatten()
+    }
+
+    /// The address of a message, for a link.
+    pub(crate) fn link(&self, channel: u64, message: u64) -> String {
+        format!("https://discord.com/channels/{}/{channel}/{message}", self.options.rules.guild)
+    }
+}
+
+fn bound_name(project: &ProjectId) -> String {
+    format!("channel/{project}")
+}
+
+pub(crate) fn thread_name(run: RunId, task: TaskIx) -> String {
+    format!("task/{}/{}/thread", run.0, task.0)
+}

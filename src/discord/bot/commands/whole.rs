@@ -1,0 +1,270 @@
+//! Commands about everything: what runs, what waits for a person, whether all is well.
+
+use std::fmt::Write as _;
+
+use crate::discord::board::words;
+use crate::discord::bot::clicks::said;
+use crate::discord::bot::commands::open;
+use crate::discord::bot::front::{Front, is_open};
+use crate::discord::bot::{Context, Trouble, complete};
+use crate::discord::gate::{Actor, Level};
+use crate::discord::options::Verbosity;
+use crate::discord::post::Post;
+use crate::discord::text::{fit, inline, units};
+use crate::orchestrator::{GlobalVerb, RunView};
+use crate::render::progress::progress;
+
+/// Open runs that are looked into at most.
+const RUNS_LOOKED_AT: usize = 50;
+
+/// Text that fits into one answer.
+const ANSWER_UNITS: usize = 1_800;
+
+/// Open runs that somebody may see, latest first. Somebody who may see nothing is told so.
+async fn open_runs(front: &Front, actor: &Actor, asked: &str) -> Result<Vec<RunView>, Trouble> {
+    let runs = front.runs(actor).await?;
+    if runs.is_empty() {
+        front.permit(actor, Level::Viewer, None, asked).await?;
+    }
+    let mut views = Vec::new();
+    for run in runs.iter().rev().filter(|run| is_open(run)).take(RUNS_LOOKED_AT) {
+        views.push(front.view(run.id).await?);
+    }
+    Ok(views)
+}
+
+fn joined(parts: Vec<String>, nothing: &str) -> Post {
+    let mut text = String::new();
+    let all = parts.len();
+    for (at, part) in parts.into_iter().enumerate() {
+        if units(&text) + units(&part) > ANSWER_UNITS {
+            let _ = write!(text, "\n… and {} more", all - at);
+            break;
+        }
+        let _ = write!(text, "{}{part}", if text.is_empty() { "" } else { "\n" });
+    }
+    Post::text(if text.is_empty() { nothing.to_owned() } else { text })
+}
+
+/// How all open runs stand (overview, dashboard)
+#[poise::command(slash_command)]
+pub(crate) async fn status(ctx: Context<'_>) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let views = open_runs(ctx.data(), &line.actor, "status").await?;
+        let of = |view: &RunView| {
+            let counts = words::picture(view).counts();
+            let needs = words::needs_person(view).len();
+            let needs = if needs > 0 { format!(" · **{needs} need you**") } else { String::new() };
+            let held = view.held.as_ref().map(|held| format!(" · {held}")).unwrap_or_default();
+            format!("**{}** `{}`{needs}{held}", view.info.name, progress(&counts))
+        };
+        Ok(joined(views.iter().map(of).collect(), "nothing is open"))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// What runs, what is next, and what waits for what (jobs, waiting)
+#[poise::command(slash_command)]
+pub(crate) async fn queue(
+    ctx: Context<'_>,
+    #[description = "one run; all open ones without"]
+    #[autocomplete = "complete::run"]
+    run: Option<String>,
+) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        let views = match run {
+            Some(named) => {
+                vec![front.run(&line.actor, Level::Viewer, Some(&named), "queue").await?.1]
+            }
+            None => open_runs(front, &line.actor, "queue").await?,
+        };
+        Ok(joined(views.iter().map(words::queue).collect(), "nothing runs and nothing waits"))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// What waits for you: failures, questions, approvals (todo, needs me, pending)
+#[poise::command(slash_command)]
+pub(crate) async fn inbox(ctx: Context<'_>) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        let runs = front.runs(&line.actor).await?;
+        if runs.is_empty() {
+            front.permit(&line.actor, Level::Viewer, None, "inbox").await?;
+        }
+        let mut parts = Vec::new();
+        // A run at rest may still wait for a decision, so not only open ones are looked at.
+        for run in runs.iter().rev().take(RUNS_LOOKED_AT) {
+            let view = front.view(run.id).await?;
+            for phrase in words::needs_person(&view) {
+                let link = match in_thread(front, &view, &phrase).await {
+                    Some(thread) => format!(" → <#{thread}>"),
+                    None => String::new(),
+                };
+                parts.push(format!("**{}** {phrase}{link}", view.info.name));
+            }
+        }
+        Ok(joined(parts, "nothing waits for you"))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// The thread of the task that a phrase is about.
+async fn in_thread(front: &Front, view: &RunView, phrase: &str) -> Option<u64> {
+    let id = phrase.strip_prefix('`')?.split_once('`')?.0;
+    let task = view.info.graph.lookup_task(&id.parse().ok()?)?;
+    front.board.thread(view.info.id, task).await
+}
+
+/// Why a task does not run (reason, waiting, blocked)
+#[poise::command(slash_command)]
+pub(crate) async fn why(
+    ctx: Context<'_>,
+    #[description = "the task; in its thread it need not be named"]
+    #[autocomplete = "complete::task"]
+    task: Option<String>,
+) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let found = ctx.data().task(&line, Level::Viewer, task.as_deref(), "why").await;
+        let (_, view, task) = found?;
+        Ok(Post::text(words::why(&view, task)))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// The agent profiles of this daemon (models, frameworks)
+#[poise::command(slash_command)]
+pub(crate) async fn agents(ctx: Context<'_>) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        front.permit(&line.actor, Level::Viewer, None, "list agents").await?;
+        let lines = front.house.office.agents();
+        Ok(joined(lines, "no profiles: tasks say themselves how their agents are run"))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// How much of what agents do is shown in threads (quiet, verbose)
+#[poise::command(slash_command)]
+pub(crate) async fn verbosity(
+    ctx: Context<'_>,
+    #[description = "how much"] level: Shown,
+) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        front.permit(&line.actor, Level::Operator, None, "verbosity").await?;
+        let verbosity = match level {
+            Shown::Quiet => Verbosity::Quiet,
+            Shown::Normal => Verbosity::Normal,
+            Shown::All => Verbosity::All,
+        };
+        front.board.set_verbosity(verbosity);
+        Ok(Post::text(format!("✓ threads show `{}` from now on", verbosity.word())))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, poise::ChoiceParameter)]
+pub(crate) enum Shown {
+    /// Beginnings, ends and what needs a person.
+    #[name = "quiet"]
+    Quiet,
+    /// Also what agents write and do.
+    #[name = "normal"]
+    Normal,
+    /// Also what agents think.
+    #[name = "all"]
+    All,
+}
+
+/// Everything at once: hold back, go on, drain
+#[poise::command(slash_command, subcommand_required, subcommands("pause", "resume", "drain"))]
+pub(crate) async fn scheduler(_: Context<'_>) -> Result<(), Trouble> {
+    Ok(())
+}
+
+async fn carry(ctx: Context<'_>, verb: GlobalVerb, label: &str) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        let permit = front.permit(&line.actor, Level::Admin, None, label).await?;
+        Ok(said(&front.carry_out_global(&line.actor, &permit, verb, label).await?))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// Start nothing new anywhere, also after a restart (hold, freeze)
+#[poise::command(slash_command)]
+async fn pause(ctx: Context<'_>) -> Result<(), Trouble> {
+    carry(ctx, GlobalVerb::Pause { project: None }, "Pause everything").await
+}
+
+/// Go on with everything, also after a drain or in safe mode (continue)
+#[poise::command(slash_command)]
+async fn resume(ctx: Context<'_>) -> Result<(), Trouble> {
+    carry(ctx, GlobalVerb::Resume { project: None }, "Resume everything").await
+}
+
+/// Start nothing new in this process; what runs goes on
+#[poise::command(slash_command)]
+async fn drain(ctx: Context<'_>) -> Result<(), Trouble> {
+    carry(ctx, GlobalVerb::Drain, "Drain").await
+}
+
+/// What is right and wrong with the machine and the bot (health, check)
+#[poise::command(slash_command)]
+pub(crate) async fn doctor(ctx: Context<'_>) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        front.permit(&line.actor, Level::Admin, None, "doctor").await?;
+        let findings = front.house.office.doctor().await;
+        let lines = findings.iter().map(|finding| {
+            let glyph = if finding.fine { '✓' } else { '✗' };
+            format!("{glyph} {}", fit(&inline(&finding.sentence), 300))
+        });
+        Ok(joined(lines.collect(), "nothing was checked"))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// What this bot can do
+#[poise::command(slash_command)]
+pub(crate) async fn help(ctx: Context<'_>) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let front = ctx.data();
+    let admitted = front.runs(&line.actor).await;
+    let rules = &front.board.options.rules;
+    let somewhere = !admitted.unwrap_or_default().is_empty();
+    let done = match rules.authorize(&line.actor, Level::Viewer, None) {
+        Err(denied) if !somewhere => Err(Trouble::from(denied)),
+        _ => Ok(Post::text(HELP)),
+    };
+    line.finish(done).await;
+    Ok(())
+}
+
+const HELP: &str = "\
+`/submit graph` runs a graph: attach its YAML file, name one of the project's, or paste it. You see what it does first.
+`/status` how everything stands · `/queue` what runs and what waits · `/inbox` what waits for you · `/why` the reason
+`/task` look at, retry, skip, stop, steer, answer, approve · `/task add` one task without a graph
+`/run` look at, pause, resume, cancel, draw · `/lane` look at, merge, reject, retry
+`/project`, `/scheduler`, `/agents`, `/verbosity`, `/doctor`
+Each task has a thread with its agent's output. Write there (with a mention of the bot) to tell its agent something.
+Menu on a message: *Make this a task*, *Steer with this*.";

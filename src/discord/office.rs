@@ -1,0 +1,89 @@
+//! What the bot needs done that is no business of a front end: files, git, checks of the machine.
+
+use async_trait::async_trait;
+
+use crate::failure::Failure;
+use crate::graph::Graph;
+use crate::ids::{CommitId, ProjectId, RunId, TaskId};
+use crate::orchestrator::{Resubmission, Submitted};
+use crate::runner::RunInfo;
+use crate::state::{ProjectRecord, RunOptions};
+
+/// A graph to be run.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// On which project.
+    pub project: ProjectId,
+    /// The graph's file, byte for byte.
+    pub source: String,
+    /// What the submitter sets above the graph.
+    pub options: RunOptions,
+    /// Who.
+    pub submitter: String,
+}
+
+/// One thing that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it is as it should be.
+    pub fine: bool,
+    /// One sentence.
+    pub sentence: String,
+}
+
+/// Does what needs files, git or the machine.
+#[async_trait]
+pub trait Office: Send + Sync {
+    /// Every project, by name.
+    async fn projects(&self) -> Vec<ProjectRecord>;
+
+    /// Says what keeps a graph from running on a project.
+    async fn preflight(&self, graph: &Graph, project: &ProjectId) -> Result<(), Failure>;
+
+    /// Starts a graph.
+    async fn submit(&self, order: Order) -> Result<Submitted, Failure>;
+
+    /// Starts a graph that goes on from a run, or says what would be kept.
+    async fn resubmit(
+        &self,
+        of: RunId,
+        order: Order,
+        dry_run: bool,
+    ) -> Result<(Option<Submitted>, Resubmission), Failure>;
+
+    /// The names of the graphs in a project's repository.
+    async fn graphs(&self, project: &ProjectId) -> Vec<String>;
+
+    /// The file of one of them.
+    async fn graph(&self, project: &ProjectId, name: &str) -> Result<String, Failure>;
+
+    /// Plays a graph with agents that always succeed, without git or processes; says how it goes.
+    async fn rehearse(&self, source: &str) -> Result<String, Failure>;
+
+    /// What a commit changes against what it was cut from.
+    async fn diff(
+        &self,
+        info: &RunInfo,
+        base: &CommitId,
+        commit: &CommitId,
+    ) -> Result<String, Failure>;
+
+    /// Everything that an attempt and its gates wrote, in order; of what is longer than `most`
+    /// bytes the beginning and the end.
+    async fn log(
+        &self,
+        info: &RunInfo,
+        task: &TaskId,
+        attempt: u32,
+        most: usize,
+    ) -> Result<Vec<u8>, Failure>;
+
+    /// Where an attempt works and with what, one line.
+    async fn receipt(&self, info: &RunInfo, task: &TaskId, attempt: u32) -> String;
+
+    /// The names of the agent profiles, with what each is.
+    fn agents(&self) -> Vec<String>;
+
+    /// What is right and wrong with the machine.
+    async fn doctor(&self) -> Vec<Finding>;
+}
