@@ -16,9 +16,20 @@ fn the_example_says_what_holds_without_it() {
     let text = include_str!("../config.example.yaml");
     let example = Config::parse(text, Some(Path::new("/home/ada"))).unwrap();
     let plain = Config::parse("", Some(Path::new("/home/ada"))).unwrap();
-    let (default_agent, agents, projects) =
-        (example.default_agent.clone(), example.agents.clone(), example.projects.clone());
-    assert_eq!(example, Config { default_agent, agents, projects, ..plain });
+    let (default_agent, agents, projects, discord) = (
+        example.default_agent.clone(),
+        example.agents.clone(),
+        example.projects.clone(),
+        example.discord.clone(),
+    );
+    assert_eq!(example, Config { default_agent, agents, projects, discord, ..plain });
+    let bare = Config::parse("discord: {guild: '1'}", None).unwrap().discord.unwrap();
+    let bot = example.discord.unwrap();
+    let defaults = |bot: &taskloom::discord::Options| {
+        let token = bot.token.clone();
+        (token, bot.verbosity, bot.message_content, bot.rules.self_approval, bot.api.clone())
+    };
+    assert_eq!(defaults(&bot), defaults(&bare));
     assert_eq!(example.projects[0].link, Path::new("/home/ada/src/shop"));
 }
 
@@ -38,6 +49,11 @@ fn bad_files_are_told_what_is_wrong_and_where() {
         "projects: [{id: a, link: /x}, {id: a, link: /y}]",
         "isolation: {sandbox: wood}",
         "data_dir: [",
+        "discord: {}",
+        "discord: {guild: workshop}",
+        "discord: {guild: 1, token_env: A, token_file: b}",
+        "discord: {guild: 1, api: 'https://example.com'}",
+        "discord: {guild: 1, permissions: {operater: {users: ['2']}}}",
     ];
     let table: String = cases.iter().map(|text| format!("{text:?}\n{}\n\n", check(text))).collect();
     insta::assert_snapshot!(table);

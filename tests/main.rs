@@ -7,6 +7,7 @@ mod config;
 mod crashes;
 mod daemon;
 mod defects;
+mod discord;
 mod engine;
 mod graphs;
 mod pictures;

@@ -186,8 +186,15 @@ impl World {
 
     /// Starts a daemon with the world's `config.yaml`.
     pub(crate) fn serve(&self) -> Child {
+        self.serve_with("warn", &[])
+    }
+
+    /// The same with what it logs and variables of its own.
+    pub(crate) fn serve_with(&self, log: &str, variables: &[(&str, OsString)]) -> Child {
         let config = self.path("config.yaml").display().to_string();
-        self.program(&["serve", "--config", &config]).spawn().unwrap()
+        let mut command = self.program(&["serve", "--config", &config, "--log", log]);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command.spawn().unwrap()
     }
 
     /// Worktrees that are still there.

@@ -209,6 +209,6 @@ pub(crate) fn draw(dag: &render::Dag) -> Option<Attachment> {
     Some(Attachment { name: "graph.png", description, bytes: png.into() })
 }
 
-fn card_name(run: RunId) -> String {
+pub(crate) fn card_name(run: RunId) -> String {
     format!("card/{}", run.0)
 }

@@ -164,6 +164,17 @@ impl Board {
         }
     }
 
+    /// Says something under the card of a run, if it has one.
+    pub(crate) async fn say_at_card(&self, run: RunId, mut post: Post) {
+        let Some(place) = self.places.find(&cards::card_name(run)).await else { return };
+        post.replies_to = place.message;
+        let nonce = format!("{:x}", self.doors.clock.now().0);
+        let call = crate::discord::outbox::Call::Create { post, nonce };
+        if let Err(error) = self.outbox.ask(place.channel, Priority::State, call).await {
+            tracing::warn!(%error, "something was not said under a card");
+        }
+    }
+
     /// Puts a message where it belongs again after its place was lost, once.
     pub(crate) async fn post(
         &self,

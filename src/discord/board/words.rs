@@ -10,7 +10,7 @@ use crate::notify::{Notice, NoticeKind};
 use crate::orchestrator::RunView;
 use crate::render::progress::progress;
 use crate::render::{Dag, Look, words};
-use crate::state::{BlockedOn, Proposal, Question, RunState, TaskRecord, TaskState};
+use crate::state::{BlockedOn, Outcome, Proposal, Question, RunState, TaskRecord, TaskState};
 use crate::time::Timestamp;
 
 /// How many running tasks, waiting decisions and lanes a card names before it counts the rest.
@@ -290,7 +290,8 @@ pub fn notice(notice: &Notice, view: Option<&RunView>) -> Post {
         NoticeKind::TaskFailed | NoticeKind::LaneFailed | NoticeKind::SafeMode => "✗",
         NoticeKind::Question => "?",
         NoticeKind::Approval => "⋎",
-        NoticeKind::LaneMerged | NoticeKind::RunSettled => "✓",
+        NoticeKind::LaneMerged => "✓",
+        NoticeKind::RunSettled => outcome_sign(view),
         NoticeKind::Restarted => "↻",
     };
     let mut text = format!("{glyph} **{}**", sentence(&notice.title));
@@ -302,7 +303,9 @@ pub fn notice(notice: &Notice, view: Option<&RunView>) -> Post {
         let _ = write!(text, "\n```\n{}\n```", fit(lines, LINES_UNITS_MAX));
     }
     let mut post = Post::text(text);
-    post.rings = notice.kind.needs_person() || notice.kind == NoticeKind::RunSettled;
+    // Of a run that failed its tasks have rung already.
+    let final_word = notice.kind == NoticeKind::RunSettled && outcome_sign(view) != "✗";
+    post.rings = notice.kind.needs_person() || final_word;
     match view {
         Some(view) => post.with(notice_buttons(notice, view)),
         None if notice.kind == NoticeKind::SafeMode => {
@@ -310,6 +313,18 @@ pub fn notice(notice: &Notice, view: Option<&RunView>) -> Post {
             post.with(vec![Button::new("Resume everything", key, Style::Danger)])
         }
         None => post,
+    }
+}
+
+fn outcome_sign(view: Option<&RunView>) -> &'static str {
+    match view.map(|view| view.run.state) {
+        Some(RunState::Settled { outcome: Outcome::Succeeded }) => "✓",
+        Some(RunState::Settled { outcome: Outcome::AwaitingMerge }) => "⋎",
+        Some(RunState::Settled { outcome: Outcome::Cancelled }) => "⊘",
+        Some(RunState::Settled {
+            outcome: Outcome::CompletedWithFailures | Outcome::FatalInternalError,
+        }) => "✗",
+        Some(RunState::Open) | None => "·",
     }
 }
 

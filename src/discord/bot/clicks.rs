@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use serenity::all::{ComponentInteraction, MessageFlags};
+use serenity::all::{ComponentInteraction, Message, MessageFlags};
 
 use crate::discord::board::{cards, words};
 use crate::discord::bot::answer::{Field, Line};
@@ -53,17 +53,29 @@ pub(crate) async fn pressed(front: &Front, click: &ComponentInteraction) {
         line.add(&Post::text(trouble.sentence())).await;
         return;
     }
-    if let Err(Trouble::Failed(failure)) = &done
-        && failure.message.starts_with(STALE)
-        && !confirmed
-    {
-        disable(front, click).await;
+    let stale = matches!(&done, Err(Trouble::Failed(why)) if why.message.starts_with(STALE));
+    if !confirmed && (stale || (done.is_ok() && decides(key.press))) {
+        disable(front, &click.message).await;
     }
     line.finish(done).await;
 }
 
 /// How sentences about buttons of the past begin.
 const STALE: &str = "this button is of the past";
+
+/// Whether a press decides what its message asked, so that its buttons have had their day.
+pub(crate) fn decides(press: Press) -> bool {
+    matches!(
+        press,
+        Press::Retry
+            | Press::RetryNote
+            | Press::Skip
+            | Press::Approve
+            | Press::Reject
+            | Press::Answer
+            | Press::AnswerText
+    )
+}
 
 fn settles(press: Press) -> bool {
     matches!(
@@ -508,15 +520,15 @@ async fn diff(front: &Front, view: &RunView, key: &Key) -> Result<Post, Trouble>
 }
 
 /// Shows that the buttons of a message do nothing any more.
-async fn disable(front: &Front, click: &ComponentInteraction) {
-    let Ok(mut rows) = serde_json::to_value(&click.message.components) else { return };
+pub(crate) async fn disable(front: &Front, message: &Message) {
+    let Ok(mut rows) = serde_json::to_value(&message.components) else { return };
     for row in rows.as_array_mut().into_iter().flatten() {
         for button in row["components"].as_array_mut().into_iter().flatten() {
             button["disabled"] = serde_json::Value::Bool(true);
         }
     }
-    let call = Call::Disable { message: click.message.id.get(), rows };
-    let channel = click.channel_id.get();
+    let call = Call::Disable { message: message.id.get(), rows };
+    let channel = message.channel_id.get();
     if let Err(error) = front.board.outbox.ask(channel, Priority::State, call).await {
         tracing::debug!(%error, "buttons of the past still look alive");
     }

@@ -269,12 +269,20 @@ impl Front {
             self.audit(actor, &asked, commit, true, &outcome).await;
         }
         let receipt = answer?;
-        if let (On::Task(run, task), true) = (on, receipt.changed && !dry_run) {
+        if receipt.changed && !dry_run {
             let (board, echo) = (
                 self.board.clone(),
                 Post::text(format!("-# » {}: {label}", crate::discord::text::inline(&actor.name))),
             );
-            drop(tokio::spawn(async move { board.say(run, task, echo).await }));
+            let run = view.info.id;
+            drop(tokio::spawn(async move {
+                match on {
+                    On::Task(run, task) => board.say(run, task, echo).await,
+                    On::Lane(..) | On::Run(_) | On::All | On::Draft(_) => {
+                        board.say_at_card(run, echo).await;
+                    }
+                }
+            }));
         }
         Ok(receipt)
     }

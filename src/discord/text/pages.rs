@@ -110,6 +110,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
         fn nothing_is_lost_and_everything_fits(parts in prop::collection::vec("([a-z😀 ]{0,400}\n){0,9}[a-z]{0,3000}\n", 0..6)) {
             let mut pages = Pages::default();
