@@ -165,7 +165,18 @@ impl Board {
     /// Brings the message that a thread hangs from up to date, and says how the task ended.
     pub(crate) async fn refresh_task(&self, view: &RunView, task: TaskIx) {
         let run = view.info.id;
-        let Some(place) = self.places.find(&anchor_name(run, task)).await else { return };
+        let name = anchor_name(run, task);
+        let Some(mut place) = self.places.find(&name).await else { return };
+        let attempts = view.tasks[task.at()].attempts;
+        // A daemon that ended in the middle has left something out, and its agent may be silent.
+        if let Ok(thread) = self.open_thread(view, task).await
+            && let Some(attempt) = attempts.checked_sub(1)
+        {
+            self.begin_attempt(view, thread, &AttemptRef { run, task, attempt }).await;
+        }
+        if place.message.is_none() {
+            place = self.places.find(&name).await.unwrap_or(place);
+        }
         let Some(message) = place.message else { return };
         let anchor = words::anchor(view, task);
         match self.places.edit(place.channel, message, &anchor, Priority::State).await {
@@ -178,7 +189,6 @@ impl Board {
         else {
             return;
         };
-        let attempts = view.tasks[task.at()].attempts;
         let name = format!("task/{}/{}/end/{attempts}", run.0, task.0);
         if let Err(error) = self.post(&name, thread, &result, Priority::State).await {
             tracing::warn!(%error, "the end of a task was not shown");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poise::FrameworkOptions;
+use poise::{FrameworkOptions, PrefixFrameworkOptions};
 use serenity::all::{
     Client, ClientBuilder, ConnectionStage, CreateAllowedMentions, FullEvent, GatewayError,
     GatewayIntents, GuildId, Http, HttpBuilder, Interaction, ShardManager,
@@ -216,6 +216,11 @@ fn framework(board: Arc<Board>, house: House) -> poise::Framework<Data, CommandT
         on_error: |error| Box::pin(commands::failed(error)),
         event_handler: |ctx, event| {
             Box::pin(async move { handle(event.clone(), ctx.user_data().await.clone()).await })
+        },
+        // A mention begins a message to an agent, not a command.
+        prefix_options: PrefixFrameworkOptions {
+            mention_as_prefix: false,
+            ..PrefixFrameworkOptions::default()
         },
         initialize_owners: false,
         ..FrameworkOptions::default()

@@ -50,10 +50,6 @@ impl Deeds {
         self.all.lock().unwrap()[id].clone()
     }
 
-    pub(crate) fn all(&self) -> Vec<Deed> {
-        self.all.lock().unwrap().values().cloned().collect()
-    }
-
     pub(crate) fn callback(&self, id: &str, asked: &Asked) {
         let mut all = self.all.lock().unwrap();
         let Some(deed) = all.get_mut(id) else { return };

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::world::{World, signal};
 use deeds::Deed;
 use judge::Judge;
-pub(crate) use proxy::{Answer, Asked, Exchange};
+pub(crate) use proxy::{Asked, Exchange};
 use proxy::{File, Proxy};
 use twin::Twin;
 use wire::user;
@@ -116,6 +116,8 @@ impl Stage {
         private(&token);
         let config = format!(
             "projects: [{{id: shop, link: {repo}}}]\n\
+             agents: {{helper: {{framework: shell, command: 'cat > note.txt'}}}}\n\
+             default_agent: helper\n\
              discord:\n  token_file: {token}\n  guild: '{guild}'\n  channel: '{shop}'\n  \
              owner: '{alice}'\n  api: {api}\n{config}",
             repo = world.repo().display(),
@@ -237,6 +239,15 @@ impl Stage {
             fitting.next().map(|thread| thread["id"].as_str().unwrap().to_owned())
         })
         .await
+    }
+
+    /// All threads.
+    pub(crate) async fn threads(&self) -> Vec<String> {
+        let path = format!("/guilds/{}/threads/active", self.twin.about.guild);
+        let answer = self.proxy.shared.twin("GET", &path, &Value::Null).await;
+        let all: Value = serde_json::from_str(&answer.body).unwrap();
+        let threads = all["threads"].as_array().unwrap().iter();
+        threads.map(|thread| thread["id"].as_str().unwrap().to_owned()).collect()
     }
 
     fn next_id(&self) -> String {
@@ -432,7 +443,8 @@ impl Stage {
     /// The bot behaved: nothing that was asked was wrong, no event was not understood, and one
     /// request at a time went to each route.
     pub(crate) fn behaved(&self) {
-        assert_eq!(self.verdict(), Vec::<String>::new());
+        let wrong = self.verdict();
+        assert!(wrong.is_empty(), "the oracles say: {wrong:#?}");
         let heard = self.heard();
         assert!(!heard.contains("UnknownEvent") && !heard.contains("panicked"), "{heard}");
         for exchange in self.proxy.exchanges() {
@@ -449,7 +461,9 @@ impl Drop for Stage {
             daemon.wait().ok();
         }
         if std::thread::panicking() {
-            eprintln!("the daemon said:\n{}", self.heard());
+            let heard = self.heard();
+            let lines = heard.lines().filter(|line| !line.contains(" DEBUG "));
+            eprintln!("the daemon said:\n{}", lines.collect::<Vec<_>>().join("\n"));
         }
         self.world.kill_all();
     }

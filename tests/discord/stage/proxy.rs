@@ -122,6 +122,24 @@ impl Proxy {
         Self { shared, url, serving: serving.abort_handle() }
     }
 
+    /// The next `times` requests that fit go wrong.
+    pub(crate) fn fault(
+        &self,
+        times: u32,
+        fits: impl Fn(&Asked) -> bool + Send + 'static,
+        fault: Fault,
+    ) {
+        self.shared.faults.lock().unwrap().add(times, fits, fault);
+    }
+
+    /// Whether nothing is answered at all.
+    pub(crate) fn down(&self, down: bool) {
+        self.shared.faults.lock().unwrap().clear();
+        if down {
+            self.fault(u32::MAX, |_| true, Fault::Answer(Answer::json(503, &json!({}))));
+        }
+    }
+
     /// Everything that the bot asked so far.
     pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         self.shared.kept().exchanges.clone()

@@ -309,7 +309,11 @@ async fn begin(inner: &Arc<Inner>, identify: &Value) {
         while let Some(Ok(message)) = socket.next().await {
             let Message::Text(text) = message else { continue };
             let event: Value = serde_json::from_str(&text).unwrap();
-            if let (Some(0), Some(name)) = (event["op"].as_u64(), event["t"].as_str()) {
+            // The intents of the bot cover neither reactions nor who types.
+            let unwanted = |name: &str| name.contains("REACTION") || name.starts_with("TYPING");
+            if let (Some(0), Some(name)) = (event["op"].as_u64(), event["t"].as_str())
+                && !unwanted(name)
+            {
                 let data = listening.dress(name, event["d"].clone(), &session);
                 listening.push(name, data);
             }

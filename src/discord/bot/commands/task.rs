@@ -95,7 +95,7 @@ fn details(view: &RunView, task: TaskIx) -> Post {
             names(graph.parents(task)),
             names(graph.children(task))
         ),
-        format!("{} attempts begun", record.attempts),
+        format!("{} begun", crate::render::words::count(u64::from(record.attempts), "attempt")),
     ];
     if let Some(more) = &record.more {
         lines.extend(
