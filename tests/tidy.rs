@@ -33,7 +33,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("config", "ids failure graph agents git runner orchestrator discord"),
     (
         "sim",
-        "ids time entropy failure graph state scheduler notify store git forge agents sandbox runner orchestrator",
+        "ids time entropy failure graph state scheduler render notify store git forge agents sandbox runner orchestrator",
     ),
     ("app", "*"),
     ("cli", "*"),

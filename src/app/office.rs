@@ -12,6 +12,7 @@ use crate::graph::{self, Graph, Index};
 use crate::ids::{CommitId, ProjectId, RunId, TaskId};
 use crate::orchestrator::{Handle, Resubmission, Submission, Submitted};
 use crate::runner::{RunInfo, transcript};
+use crate::sim;
 use crate::state::ProjectRecord;
 use crate::store::Store as _;
 
@@ -130,8 +131,13 @@ impl Office for Clerk {
         read.map_err(|why| Failure::outside(format!("the graph `{name}` cannot be read: {why}")))
     }
 
-    async fn rehearse(&self, _source: &str) -> Result<String, Failure> {
-        Err(Failure::user("rehearsals come with the simulator"))
+    async fn rehearse(&self, source: &str) -> Result<String, Failure> {
+        let graph = graph::load(source.as_bytes()).map_err(|problems| {
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            Failure::user(format!("the graph is wrong: {first}"))
+        })?;
+        let played = sim::rehearse(graph, source, self.app.config.slots).await;
+        played.map(|rehearsal| rehearsal.to_string()).map_err(Failure::bug)
     }
 
     async fn diff(

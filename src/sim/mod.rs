@@ -5,6 +5,7 @@
 pub mod agent;
 mod chaos;
 mod clock;
+mod rehearsal;
 mod repo;
 pub mod scenario;
 mod script;
@@ -13,6 +14,7 @@ mod theatre;
 
 pub use chaos::{Explored, explore};
 pub use clock::ManualClock;
+pub use rehearsal::{Rehearsal, rehearse};
 pub use repo::scratch;
 pub use script::Script;
 pub use stage::{Act, LaneAct, Stage};

@@ -171,6 +171,8 @@ async fn a_graph_that_is_wrong_is_told_everything_and_stores_nothing() {
     let preview = stage.answer(&stage.fill("alice", &form, ASKING).await).await;
     assert_eq!(preview.buttons(), ["Start", "Rehearse", "Edit", "Cancel"]);
     assert!(!preview.files.is_empty(), "a picture comes with a preview");
+    let played = stage.answer(&stage.press("alice", &preview, "Rehearse")).await;
+    assert!(played.text().contains("rehearsal of ask: succeeded"), "{}", played.text());
     let edit = stage.press("alice", &preview, "Edit");
     let shown = stage.callback(&edit).await;
     assert_eq!(shown["data"]["components"][0]["components"][0]["value"], ASKING);
@@ -215,12 +217,8 @@ async fn a_graph_that_changed_goes_on_from_what_is_done() {
     stage.behaved();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_answers() {
-    let Some(stage) = Stage::new("").await else { return };
-    let shop = stage.channel("shop");
-    stage.submit("alice", &waiting(&stage)).await;
-    let thread = stage.thread("work").await;
+/// Every command once, in an order in which each has something to say.
+fn every_command() -> Vec<(&'static str, Value)> {
     let task = |more: Value| {
         let mut options = json!({ "task": "wait/1/work" });
         options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -228,7 +226,7 @@ async fn every_command_answers() {
     };
     let lane = json!({ "lane": "wait/1/default" });
     let run = json!({ "run": "wait/1" });
-    let all = [
+    vec![
         ("status", json!({})),
         ("queue", json!({})),
         ("queue", run.clone()),
@@ -275,7 +273,16 @@ async fn every_command_answers() {
         ("task cancel", json!({ "task": "next" })),
         ("run cancel", run),
         ("scheduler drain", json!({})),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_answers() {
+    let Some(stage) = Stage::new("").await else { return };
+    let shop = stage.channel("shop");
+    stage.submit("alice", &waiting(&stage)).await;
+    let thread = stage.thread("work").await;
+    let all = every_command();
     let mut told = Vec::new();
     for (name, options) in all {
         let answer = stage.ask("alice", &shop, name, options.clone()).await;

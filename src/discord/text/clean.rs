@@ -29,7 +29,15 @@ pub fn clean(text: &str) -> String {
 
 /// `text`, cleaned, for the inside of a code block: it cannot end it.
 pub fn block(text: &str) -> String {
-    clean(text).replace("```", "`\u{200b}`\u{200b}`")
+    let mut out = String::with_capacity(text.len());
+    for c in clean(text).chars() {
+        // No two backticks stand beside each other, so three never do.
+        if c == '`' && out.ends_with('`') {
+            out.push('\u{200b}');
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// `text`, cleaned and on one line, for prose: nothing in it is markup, a mention or a link.

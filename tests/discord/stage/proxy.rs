@@ -198,6 +198,7 @@ impl Shared {
 
     /// What Discord would do.
     async fn work(&self, asked: &Asked) -> Answer {
+        let asked = &self.in_thread(asked);
         let parts: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
         match (asked.method.as_str(), parts.as_slice()) {
             ("GET", ["gateway"]) => Answer::json(200, &json!({ "url": self.wire.url() })),
@@ -225,6 +226,18 @@ impl Shared {
                 self.twin(&asked.method, &path, &asked.body).await
             }
         }
+    }
+
+    /// With Discord a thread has the id of the message that it hangs from; the twin gives it one of
+    /// its own.
+    fn in_thread(&self, asked: &Asked) -> Asked {
+        let mut asked = asked.clone();
+        let id = asked.path.split('/').nth(2).unwrap_or_default().to_owned();
+        let whole = asked.path.starts_with("/channels/");
+        if let Some(thread) = self.kept().threads.get(&id).filter(|_| whole) {
+            asked.path = asked.path.replacen(&id, thread, 1);
+        }
+        asked
     }
 
     fn sign_ins(&self) -> Value {
@@ -317,12 +330,7 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let asked = read(request).await;
     let route = route(&asked);
     let at = Instant::now();
-    let in_flight = {
-        let mut kept = shared.kept();
-        let flying = kept.flying.entry(route.clone()).or_default();
-        *flying += 1;
-        *flying
-    };
+    let flight = Flight::begin(&shared, route);
     let latency = *shared.latency.lock().unwrap();
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
@@ -330,9 +338,8 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let answer = shared.answer(&asked).await;
     {
         let mut kept = shared.kept();
-        *kept.flying.get_mut(&route).unwrap() -= 1;
         let status = answer.status;
-        kept.exchanges.push(Exchange { asked, at, status, in_flight });
+        kept.exchanges.push(Exchange { asked, at, status, in_flight: flight.number });
     }
     let mut response = Response::builder()
         .status(StatusCode::from_u16(answer.status).unwrap())
@@ -341,6 +348,31 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
         response = response.header(name, value);
     }
     response.body(Body::from(answer.body)).unwrap()
+}
+
+/// A request under way; over when it is answered or whoever asked is gone.
+struct Flight {
+    shared: Arc<Shared>,
+    route: String,
+    number: usize,
+}
+
+impl Flight {
+    fn begin(shared: &Arc<Shared>, route: String) -> Self {
+        let number = {
+            let mut kept = shared.kept();
+            let flying = kept.flying.entry(route.clone()).or_default();
+            *flying += 1;
+            *flying
+        };
+        Self { shared: shared.clone(), route, number }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        *self.shared.kept().flying.get_mut(&self.route).unwrap() -= 1;
+    }
 }
 
 /// The channel and what is done there: what one rate-limit bucket stands for.
