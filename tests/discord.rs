@@ -42,6 +42,8 @@ async fn a_graph_goes_from_a_phone_to_the_main_branch() {
     let started = stage.answer(&stage.press("alice", &preview, "Start")).await;
     let thread = stage.thread("shout · Say it louder").await;
     let failure = stage.message(&thread, "failed").await;
+    stage.message(&thread, "▸ attempt 1 of `shout` begins\nhow?").await;
+    stage.message(&stage.thread("hello · Say hello").await, "writing").await;
     let form = stage.press("alice", &failure, "Retry with note");
     let told = stage.answer(&stage.fill("alice", &form, "use tr").await).await;
     let approval = stage.message(&shop, "waits for approval").await;

@@ -7,7 +7,7 @@ use super::Message;
 /// A channel or thread.
 pub(crate) fn seen(messages: &[Message]) -> String {
     let mut text = String::new();
-    for message in messages {
+    for message in settled(messages) {
         let buttons: Vec<String> = message.buttons().iter().map(|b| format!("[{b}]")).collect();
         let files: Vec<String> =
             message.files.iter().map(|file| format!("<{}>", file.name)).collect();
@@ -18,6 +18,24 @@ pub(crate) fn seen(messages: &[Message]) -> String {
         }
     }
     plain(&text)
+}
+
+/// With an attempt's live output under its heading: output keeps its own pace and may come before
+/// or after the word of how the attempt went.
+fn settled(messages: &[Message]) -> Vec<&Message> {
+    let mut order: Vec<&Message> = vec![];
+    let mut heading = 0;
+    for message in messages {
+        if message.text().starts_with("```\n▸ attempt") {
+            order.insert(heading, message);
+        } else {
+            order.push(message);
+        }
+        if message.text().contains("· branch `") {
+            heading = order.len();
+        }
+    }
+    order
 }
 
 /// Without ids, times and places.
