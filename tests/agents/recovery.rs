@@ -100,6 +100,28 @@ async fn a_program_that_ended_meanwhile_is_found_with_its_output_and_its_end() {
     assert_eq!((kind, story.output.as_str(), story.signals.len()), ("finished", "two\n", 0));
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn a_backlog_of_output_holds_up_nobody_else() {
+    let desk = Desk::new();
+    let mut process = desk.launch("backlog", "yes | head -c 4194304").await;
+    soon(process.wait()).await.unwrap();
+    let (_, process) = found(desk.adopt("backlog", Cursor::default()).await);
+    let mut process = process.unwrap();
+    let mut others_turns = 0;
+    let reading = async { while process.next().await.unwrap().is_some() {} };
+    let others = async {
+        loop {
+            others_turns += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = others => {}
+    }
+    assert!(others_turns >= 4_194_304 / (64 << 10), "{others_turns} turns");
+}
+
 #[tokio::test]
 async fn what_was_never_launched_is_never() {
     let desk = Desk::new();

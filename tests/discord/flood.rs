@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::stage::{Stage, until};
 
-/// How many agents, and for how long; `TASKLOOM_FLOOD=all` is the real thing.
+/// How many agents, and for how long; `TASKLOOM_FLOOD=all` is the real thing, for a
+/// release build.
 fn size() -> (usize, u64) {
     if std::env::var("TASKLOOM_FLOOD").is_ok_and(|size| size == "all") { (20, 30) } else { (4, 8) }
 }
@@ -79,7 +80,13 @@ async fn a_flood_of_output_stays_within_every_limit() {
         latencies.len(),
         peak >> 10,
     );
-    assert_eq!(limited, 0);
+    let refused: Vec<String> = all
+        .iter()
+        .filter(|exchange| exchange.status == 429)
+        .map(|exchange| format!("{} {}", exchange.asked.method, exchange.asked.path))
+        .collect();
+    assert_eq!(refused, [""; 0], "refused for coming too often");
+    assert!(latencies.len() > 1, "people are answered while agents write");
     assert!(busiest <= 50, "{busiest} requests in one second");
     stage.behaved();
 }

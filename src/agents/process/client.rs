@@ -346,6 +346,10 @@ impl Supervised {
             return Err(invalid.into());
         }
         loop {
+            if self.state.log_bytes > self.seen.log_bytes {
+                // A file is always ready: without a pause who reads it would hold up all others.
+                tokio::task::yield_now().await;
+            }
             if let Some(output) = self.read_log()? {
                 return Ok(Some(ProcessEvent::Output(output)));
             }

@@ -38,6 +38,9 @@ pub struct House {
     pub office: Arc<dyn Office>,
 }
 
+/// How many threads may be being opened at once; Discord takes one at a time for each channel.
+pub(crate) const OPENERS: usize = 16;
+
 /// The doors of the board.
 #[derive(Clone)]
 pub struct Doors {
@@ -60,6 +63,8 @@ pub struct Board {
     live: Live,
     told: Told,
     me: std::sync::Weak<Board>,
+    /// Who opens a thread holds one of these, so that nobody else opens the same.
+    opening: [tokio::sync::Mutex<()>; OPENERS],
 }
 
 impl Board {
@@ -75,6 +80,7 @@ impl Board {
             live: Live::default(),
             told: Told::default(),
             me: me.clone(),
+            opening: Default::default(),
         })
     }
 

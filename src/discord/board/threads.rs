@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::crash;
 use crate::discord::board::feed::{Feed, Writer};
 use crate::discord::board::places::id_of;
-use crate::discord::board::{Board, thread_name, words};
+use crate::discord::board::{Board, OPENERS, thread_name, words};
 use crate::discord::outbox::{Call, Error, Priority};
 use crate::discord::post::{Attachment, Post};
 use crate::graph::TaskIx;
@@ -61,6 +61,7 @@ impl Board {
     /// The thread of a task, which is opened if there is none.
     pub(crate) async fn open_thread(&self, view: &RunView, task: TaskIx) -> Result<u64, Error> {
         let run = view.info.id;
+        let _alone = self.opening[task.at() % OPENERS].lock().await;
         if let Some(thread) = self.thread(run, task).await {
             return Ok(thread);
         }

@@ -228,16 +228,16 @@ fn count(counts: &Counts, reply: &Reply) {
             "Discord does not know the bot's token any more: nothing is posted until the daemon \
              is started again with another one; runs go on"
         ),
-        Reply::Revoked | Reply::Done { .. } | Reply::Forbidden | Reply::Refused => {}
+        Reply::Revoked | Reply::Done(_) | Reply::Forbidden(_) | Reply::Refused(_) => {}
     }
 }
 
 fn refusal(channel: u64, reply: Reply, why: GivenUp, body: &Value) -> Error {
     match (why, reply) {
-        (GivenUp::Answered, Reply::Forbidden) if body["code"].as_u64() == Some(50_083) => {
+        (GivenUp::Answered, Reply::Forbidden(_)) if body["code"].as_u64() == Some(50_083) => {
             Error::Refused { code: 50_083, message: "the thread is archived".to_owned() }
         }
-        (GivenUp::Answered, Reply::Forbidden) => Error::Forbidden { channel },
+        (GivenUp::Answered, Reply::Forbidden(_)) => Error::Forbidden { channel },
         (GivenUp::Answered, _) => Error::Refused {
             code: body["code"].as_u64().unwrap_or_default(),
             message: body["message"].as_str().unwrap_or("no reason given").to_owned(),

@@ -18,6 +18,10 @@ const BURST: u32 = 8;
 /// How many of those are kept for requests that are not [`Priority::Live`].
 const RESERVE: u32 = 4;
 
+/// Added to every wait that Discord asks for: its clock and ours round differently, and who comes a
+/// millisecond early is refused. discord.js adds as much by default (option `offset`, 50 ms).
+const MARGIN: Duration = Duration::from_millis(50);
+
 /// Refused requests (401, 403, 429) within [`INVALID_WINDOW`] after which nothing is sent until
 /// the window has passed. Discord shuts an address out at 10,000.
 const INVALID_MAX: usize = 200;
@@ -68,16 +72,20 @@ pub enum Priority {
     Live,
 }
 
+/// What Discord says of the bucket of a request, which a refused one empties as well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Requests that may still follow; `None`: it did not say.
+    pub left: Option<u32>,
+    /// Until it is full again.
+    pub reset_after: Duration,
+}
+
 /// How a request went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// It was done. How many more may follow at once, and when that is reset, if Discord said so.
-    Done {
-        /// Requests left in the bucket.
-        left: Option<u32>,
-        /// Until it is full again.
-        reset_after: Duration,
-    },
+    /// It was done.
+    Done(Bucket),
     /// Too many requests.
     Limited {
         /// Until when to wait.
@@ -90,9 +98,9 @@ pub enum Reply {
     /// The token is not valid (401).
     Revoked,
     /// The bot may not do this there (403).
-    Forbidden,
+    Forbidden(Bucket),
     /// It cannot be done (other 4xx); the same again would fail again.
-    Refused,
+    Refused(Bucket),
     /// Whether it was done is not known, or Discord has trouble: no answer, garbage, 5xx.
     Trouble,
 }
@@ -237,16 +245,18 @@ impl<T> Plan<T> {
             return Err((load, GivenUp::Expired));
         };
         let again = |load, tries| Item { priority, number, slot, tries, expires, load };
+        if let Reply::Done(bucket) | Reply::Forbidden(bucket) | Reply::Refused(bucket) = reply
+            && bucket.left == Some(0)
+        {
+            lane.not_before = now + bucket.reset_after + MARGIN;
+        }
         match reply {
-            Reply::Done { left, reset_after } => {
-                if left == Some(0) {
-                    lane.not_before = now + reset_after;
-                }
+            Reply::Done(_) => {
                 lane.refusals.clear();
                 Ok(Some(load))
             }
             Reply::Limited { retry_after, global, shared } => {
-                let until = now + retry_after;
+                let until = now + retry_after + MARGIN;
                 if global {
                     self.stopped_until = self.stopped_until.max(until);
                 } else {
@@ -263,12 +273,12 @@ impl<T> Plan<T> {
                 self.revoked = true;
                 Err((load, GivenUp::Revoked))
             }
-            Reply::Forbidden => {
+            Reply::Forbidden(_) => {
                 lane.refusals.push_back(now);
                 self.count_invalid(now);
                 Err((load, GivenUp::Answered))
             }
-            Reply::Refused => Err((load, GivenUp::Answered)),
+            Reply::Refused(_) => Err((load, GivenUp::Answered)),
             Reply::Trouble if now >= expires => Err((load, GivenUp::Expired)),
             Reply::Trouble => {
                 let wait = RETRY_FIRST * 2u32.saturating_pow(tries.min(8));
@@ -345,7 +355,8 @@ mod tests {
     use proptest::prelude::*;
 
     const FAR: Timestamp = Timestamp(1 << 40);
-    const DONE: Reply = Reply::Done { left: None, reset_after: Duration::ZERO };
+    const ANY: Bucket = Bucket { left: None, reset_after: Duration::ZERO };
+    const DONE: Reply = Reply::Done(ANY);
 
     fn at(channel: u64) -> Route {
         Route { channel, kind: Kind::Create }
@@ -394,9 +405,21 @@ mod tests {
         let (other, load) = plan.next(ms(0)).unwrap();
         assert_eq!(load, "c");
         assert_eq!(plan.settle(ms(0), other, load, limited(true)), Ok(None));
-        assert_eq!(plan.next(ms(1_999)), None);
-        assert_eq!(plan.wake(ms(0)), Some(ms(2_000)));
-        assert_eq!(plan.next(ms(2_000)).unwrap().1, "a");
+        assert_eq!(plan.next(ms(2_049)), None);
+        assert_eq!(plan.wake(ms(0)), Some(ms(2_050)));
+        assert_eq!(plan.next(ms(2_050)).unwrap().1, "a");
+    }
+
+    #[test]
+    fn a_refused_request_empties_its_bucket_too() {
+        let mut plan = Plan::default();
+        plan.push(at(1), Priority::State, None, FAR, "a");
+        plan.push(at(1), Priority::State, None, FAR, "b");
+        let (route, load) = plan.next(ms(0)).unwrap();
+        let empty = Bucket { left: Some(0), reset_after: Duration::from_secs(1) };
+        plan.settle(ms(0), route, load, Reply::Refused(empty)).unwrap_err();
+        assert_eq!(plan.next(ms(1_049)), None);
+        assert_eq!(plan.next(ms(1_050)).unwrap().1, "b");
     }
 
     #[test]
@@ -420,7 +443,7 @@ mod tests {
         }
         for n in 0..3 {
             let (route, load) = plan.next(ms(n)).unwrap();
-            let refused = plan.settle(ms(n), route, load, Reply::Forbidden);
+            let refused = plan.settle(ms(n), route, load, Reply::Forbidden(ANY));
             assert_eq!(refused, Err((load, GivenUp::Answered)));
         }
         assert_eq!(plan.give_up(ms(3)), [(3, GivenUp::Muted), (4, GivenUp::Muted)]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::discord::outbox::plan::{Kind, Reply, Route};
+use crate::discord::outbox::plan::{Bucket, Kind, Reply, Route};
 use crate::discord::post::{Attachment, Post};
 
 /// Minutes without a message after which Discord puts a thread away: a week, the longest.
@@ -192,8 +192,10 @@ async fn read(response: reqwest::Response) -> Answer {
     let status = response.status();
     let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
     let number = |name: &str| header(name).and_then(|text| text.parse::<f64>().ok());
-    let left = header("x-ratelimit-remaining").and_then(|text| text.parse().ok());
-    let reset_after = seconds(number("x-ratelimit-reset-after"));
+    let bucket = Bucket {
+        left: header("x-ratelimit-remaining").and_then(|text| text.parse().ok()),
+        reset_after: seconds(number("x-ratelimit-reset-after")),
+    };
     let retry_after = number("retry-after");
     let shared = header("x-ratelimit-scope").is_some_and(|scope| scope == "shared");
     let global = header("x-ratelimit-global").is_some();
@@ -205,7 +207,7 @@ async fn read(response: reqwest::Response) -> Answer {
     let reply = match status.as_u16() {
         // Something that is no JSON is an answer cut short: it is asked again, once for its nonce.
         200..=299 if body.is_none() && !empty => Reply::Trouble,
-        200..=299 => Reply::Done { left, reset_after },
+        200..=299 => Reply::Done(bucket),
         429 => {
             let said = body.as_ref().and_then(|body| body["retry_after"].as_f64());
             let global = global || body.as_ref().is_some_and(|body| body["global"] == true);
@@ -216,8 +218,8 @@ async fn read(response: reqwest::Response) -> Answer {
             }
         }
         401 => Reply::Revoked,
-        403 => Reply::Forbidden,
-        400..=499 => Reply::Refused,
+        403 => Reply::Forbidden(bucket),
+        400..=499 => Reply::Refused(bucket),
         _ => Reply::Trouble,
     };
     Answer { reply, body: body.unwrap_or_default() }

@@ -21,6 +21,8 @@ pub(crate) struct Deed {
     pub(crate) callback: Option<(Instant, Value)>,
     /// The message that answers it, as it is now.
     pub(crate) message: Option<Value>,
+    /// Whether that message was written or changed since.
+    pub(crate) answered: bool,
     pub(crate) files: Vec<File>,
     pub(crate) follow_ups: Vec<Value>,
 }
@@ -40,6 +42,7 @@ impl Deeds {
             sent: Instant::now(),
             callback: None,
             message,
+            answered: false,
             files: Vec::new(),
             follow_ups: Vec::new(),
         };
@@ -56,6 +59,7 @@ impl Deeds {
         deed.callback = Some((Instant::now(), asked.body.clone()));
         if asked.body["type"] == 4 {
             deed.message = Some(asked.body["data"].clone());
+            deed.answered = true;
         }
     }
 
@@ -76,6 +80,7 @@ impl Deeds {
             ("PATCH", ["messages", "@original"]) => {
                 let told = message(format!("9{}", &deed.id[1..]), &asked.body);
                 deed.message = Some(told.clone());
+                deed.answered = true;
                 deed.files = asked.files.clone();
                 Answer::json(200, &told)
             }

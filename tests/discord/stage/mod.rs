@@ -397,7 +397,7 @@ impl Stage {
             let changed = callback["type"] == 6;
             let known = deed.message.clone().filter(|message| {
                 // A message that is to change has changed when its buttons are others.
-                !changed || message["components"] == json!([])
+                if changed { message["components"] == json!([]) } else { deed.answered }
             });
             known.map(|value| Message { value, files: deed.files.clone() })
         };
