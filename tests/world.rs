@@ -192,7 +192,7 @@ impl World {
     /// The same with what it logs and variables of its own.
     pub(crate) fn serve_with(&self, log: &str, variables: &[(&str, OsString)]) -> Child {
         let config = self.path("config.yaml").display().to_string();
-        let mut command = self.program(&["serve", "--config", &config, "--log", log]);
+        let mut command = self.program(&["serve", "--quiet", "--config", &config, "--log", log]);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.spawn().unwrap()
     }

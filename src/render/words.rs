@@ -145,7 +145,17 @@ fn head(chars: impl Iterator<Item = char>, columns: usize) -> String {
 /// line breaks and tabs stay.
 pub fn visible(text: &str) -> String {
     let stays = |c: char| matches!(c, '\n' | '\t') || !is_hidden(c);
-    text.chars().map(|c| if stays(c) { c.to_string() } else { mark(c) }).collect()
+    let mut seen = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| !stays(c)) {
+        let (plain, hidden) = rest.split_at(at);
+        seen.push_str(plain);
+        let mut after = hidden.chars();
+        seen.extend(after.next().map(mark));
+        rest = after.as_str();
+    }
+    seen.push_str(rest);
+    seen
 }
 
 /// `text` on one line: every run of white space is one space, and the rest is [`visible`].

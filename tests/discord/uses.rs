@@ -286,6 +286,10 @@ async fn every_command_answers() {
     let mut told = Vec::new();
     for (name, options) in all {
         let answer = stage.ask("alice", &shop, name, options.clone()).await;
+        if name == "run cancel" {
+            let cancelled = async || (stage.world.state("work") == "cancelled").then_some(());
+            until("the end of the attempt", cancelled).await;
+        }
         let files: Vec<&str> = answer.files.iter().map(|file| file.name.as_str()).collect();
         told.push(format!(
             "/{name} {options}\n{}\n{files:?} {:?}\n\n",

@@ -16,6 +16,7 @@ use crate::cli::verbs::who;
 use crate::cli::{pictures, verbs};
 use crate::config::OnShutdown;
 use crate::control::{Order, Request};
+use crate::notify::ThreadFactory;
 use crate::orchestrator::{GlobalCommand, GlobalVerb, Role, Scope};
 use crate::state::Entry;
 
@@ -26,8 +27,9 @@ pub(crate) async fn serve(common: &Common, args: ServeArgs) -> Outcome {
         program: crate::cli::program(common),
     });
     let config = crate::cli::config(common)?;
-    let threads = Arc::new(console.clone());
-    let app = App::open_with_bot(config, "taskloom serve", vec![threads]).await?;
+    let threads: Vec<Arc<dyn ThreadFactory>> =
+        if args.quiet || common.json { vec![] } else { vec![Arc::new(console.clone())] };
+    let app = App::open_with_bot(config, "taskloom serve", threads).await?;
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
     let mut running = app.start(Scope::All, Role::Daemon, Arc::new(console.clone())).await?;
