@@ -110,7 +110,11 @@ impl Proxy {
             faults: Mutex::default(),
             limits: Mutex::default(),
             latency: Mutex::default(),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .pool_max_idle_per_host(0)
+                .build()
+                .unwrap(),
             url: Mutex::default(),
             state: Mutex::default(),
         });
