@@ -46,7 +46,7 @@ async fn a_graph_goes_from_a_phone_to_the_main_branch() {
     stage.message(&stage.thread("hello · Say hello").await, "writing").await;
     let form = stage.press("alice", &failure, "Retry with note");
     let told = stage.answer(&stage.fill("alice", &form, "use tr").await).await;
-    let approval = stage.message(&shop, "waits for approval").await;
+    let approval = stage.message(&shop, "lane `default` waits for approval").await;
     let diff = stage.answer(&stage.press("alice", &approval, "View diff")).await;
     let approved = stage.answer(&stage.press("alice", &approval, "Approve")).await;
     let card = until("the card is final", async || {

@@ -22,7 +22,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("git", "crash ids time"),
     ("sandbox", "ids graph"),
     ("forge", "ids time git"),
-    ("agents", "crash ids time graph sandbox"),
+    ("agents", "crash ids time graph state sandbox"),
     ("runner", "crash ids time entropy failure graph state notify git forge agents sandbox"),
     ("orchestrator", "crash ids time entropy failure graph state scheduler notify store runner"),
     ("control", "crash ids time failure graph state scheduler notify store runner orchestrator"),

@@ -5,24 +5,20 @@
 //! missing on its standard input and in a file.
 
 use std::collections::VecDeque;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::agents::process::hostile::InvalidSignal;
 use crate::agents::process::{
-    self, Cause, End, Exit, Input, LaunchSpec, Launcher, ProcessEvent, Supervised, adopt,
+    self, Exit, Input, LaunchSpec, Launcher, ProcessEvent, Supervised, adopt,
 };
-use crate::agents::signals::{DIR_VARIABLE, STATUS_FILE, Signalled, read_status};
+use crate::agents::signals::Signalled;
 use crate::agents::{
     Adopted, Agent, AgentEvent, AgentRun, Capabilities, Command, Cursor, Error, Preflight, Profile,
-    RunSpec, TurnOutcome,
+    RunSpec, TurnOutcome, turn,
 };
 use crate::graph::Framework;
-use crate::sandbox;
 use crate::time::Timestamp;
 
 const FRAMEWORK: &str = "shell";
@@ -74,7 +70,7 @@ impl Agent for CommandAgent {
         spec: RunSpec,
         seen: Cursor,
     ) -> Result<Adopted<Box<dyn AgentRun>>, Error> {
-        let found = adopt(&spec.dir, &stem(spec.turn), seen.process).await?;
+        let found = adopt(&spec.dir, &turn::stem(spec.turn), seen.process).await?;
         Ok(found.map(|process| {
             let run = CommandRun::new(self.clone(), spec, process, seen.process.signals);
             Box::new(run) as Box<dyn AgentRun>
@@ -87,50 +83,18 @@ fn command_of(profile: &Profile) -> Result<&str, Error> {
     profile.command.as_deref().filter(|c| !c.trim().is_empty()).ok_or(missing)
 }
 
-fn stem(turn: u32) -> String {
-    format!("agent-{turn}")
-}
-
 fn launch_spec(spec: &RunSpec) -> Result<LaunchSpec, Error> {
-    let path = |path: &Path| path.to_string_lossy().into_owned();
-    let mut environment = spec
-        .environment
-        .clone()
-        .with("TASKLOOM_TASK", spec.task.as_str())
-        .with("TASKLOOM_RUN", spec.run.to_string())
-        .with("TASKLOOM_ATTEMPT", spec.attempt.to_string())
-        .with("TASKLOOM_TURN", spec.turn.to_string())
-        .with("TASKLOOM_INSTRUCTIONS", path(&spec.instructions))
-        .with(DIR_VARIABLE, path(&spec.dir));
-    if let Some(inputs) = &spec.inputs {
-        environment = environment.with("TASKLOOM_INPUTS", path(inputs));
-    }
-    let mut input = spec.instructions.clone();
-    if let Some(feedback) = &spec.feedback {
-        input = spec.dir.join(format!("feedback-{}.md", spec.turn));
-        write_whole(&input, feedback)?;
-        environment = environment.with("TASKLOOM_FEEDBACK", path(&input));
-    }
     let shell = ["sh", "-c", command_of(&spec.profile)?].map(str::to_owned);
-    let mut launch = LaunchSpec::new(&spec.dir, &stem(spec.turn), &[], &spec.worktree);
-    launch.program = sandbox::wrap(shell.into(), &spec.sandbox)?;
-    launch.environment = environment;
-    launch.input = Input::File(input);
-    launch.agent_socket = true;
-    launch.deadline = spec.deadline;
-    launch.grace = spec.grace;
-    launch.limits = spec.limits;
+    let input = match &spec.feedback {
+        Some(feedback) => turn::feedback_file(spec, feedback)?,
+        None => spec.instructions.clone(),
+    };
+    let mut launch = turn::launch(spec, shell.into(), Input::File(input.clone()))?;
+    if spec.feedback.is_some() {
+        launch.environment =
+            launch.environment.with("TASKLOOM_FEEDBACK", input.to_string_lossy().into_owned());
+    }
     Ok(launch)
-}
-
-/// Puts a file where the agent may have put something else: that is replaced, not written through.
-fn write_whole(path: &Path, text: &str) -> Result<(), process::Error> {
-    let failed = |source| process::Error::Io { doing: "write", path: path.to_owned(), source };
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
 }
 
 /// One attempt of a command agent.
@@ -181,8 +145,9 @@ impl AgentRun for CommandRun {
         let cannot = |what| Err(Error::Unsupported { framework: FRAMEWORK, what });
         match command {
             Command::User(feedback) if self.turn_over => self.next_turn(feedback).await,
-            Command::User(_) => cannot("take a word while it works"),
-            Command::Permission { .. } => cannot("ask for permissions"),
+            Command::User(_) => cannot("begin a turn within another"),
+            Command::Steer { .. } => cannot("take a word while it works"),
+            Command::Reply { .. } => cannot("ask for permissions"),
             Command::Interrupt => Ok(self.process.interrupt().await?),
             Command::Answer { seq, text } => Ok(self.process.answer(seq, text).await?),
             Command::Stop => Ok(self.process.stop(self.spec.grace).await?),
@@ -273,54 +238,20 @@ impl CommandRun {
         if let Err(invalid) = self.tell_status(at) {
             self.trouble.get_or_insert(invalid.into());
         }
-        let outcome = outcome(exit.as_ref(), self.trouble.as_ref());
+        let outcome = turn::outcome(exit.as_ref(), self.trouble.as_ref(), TurnOutcome::Completed);
         self.tell(AgentEvent::TurnEnd { turn: self.spec.turn, outcome });
         self.exit = exit;
         self.turn_over = true;
     }
 
-    /// Tells what was left in `status.json` as if it had been said on the socket last. The file is
-    /// put away under the turn's name, so that the next turn does not find it.
+    /// Tells what was left in `status.json`.
     fn tell_status(&mut self, at: Timestamp) -> Result<(), InvalidSignal> {
-        let left = self.spec.dir.join(STATUS_FILE);
-        let kept = self.spec.dir.join(format!("{}.{STATUS_FILE}", stem(self.spec.turn)));
-        match fs::rename(&left, &kept) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(InvalidSignal::new(&left, e.to_string()));
-            }
-            Err(_) | Ok(()) => {}
-        }
         let said = self.process.signals();
-        for (signal, seq) in read_status(&kept)?.into_iter().zip(said + 1..) {
+        for (signal, seq) in turn::left_behind(&self.spec)?.into_iter().zip(said + 1..) {
             if seq > self.signals {
                 self.tell_signal(Signalled { seq, at, signal });
             }
         }
         Ok(())
-    }
-}
-
-fn outcome(exit: Option<&Exit>, trouble: Option<&process::Error>) -> TurnOutcome {
-    match (exit, trouble) {
-        (_, Some(process::Error::InvalidSignal(invalid))) => {
-            TurnOutcome::InvalidSignal { why: invalid.to_string() }
-        }
-        (None, Some(trouble)) => TurnOutcome::Lost { why: trouble.to_string() },
-        (None, None) => TurnOutcome::Lost { why: "its records are gone".to_owned() },
-        (Some(exit), _) => match (&exit.end, exit.cause) {
-            (End::CannotStart(why), _) => TurnOutcome::CannotStart { why: why.clone() },
-            (_, Cause::Stopped) => TurnOutcome::Stopped,
-            (_, Cause::Deadline) => TurnOutcome::TimedOut,
-            (_, Cause::Shutdown) => {
-                TurnOutcome::Lost { why: "the machine or the service went down".to_owned() }
-            }
-            (End::Code(0), Cause::Itself) => TurnOutcome::Completed,
-            (End::Code(code), Cause::Itself) => {
-                TurnOutcome::Failed { why: format!("the command exited with code {code}") }
-            }
-            (End::Signal(number), Cause::Itself) => {
-                TurnOutcome::Failed { why: format!("the command was ended by signal {number}") }
-            }
-        },
     }
 }

@@ -5,15 +5,20 @@
 //! program understands. It must not judge the work: that a turn ended and what was claimed is
 //! told; whether it is true is the runner's to find out.
 
+mod claude;
 mod command;
 pub mod process;
 mod registry;
 pub mod signals;
+mod talk;
+pub mod tools;
+mod turn;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::graph::Framework;
@@ -21,9 +26,12 @@ use crate::ids::{RunName, TaskId};
 use crate::sandbox;
 use crate::time::Timestamp;
 
+pub use crate::state::Session;
+pub use claude::ClaudeCode;
 pub use command::CommandAgent;
 pub use process::Adopted;
 pub use registry::{Place, Registry, UnknownAgent};
+pub use talk::Talker;
 
 use process::{Environment, Exit, Limits};
 use signals::Signalled;
@@ -80,15 +88,35 @@ pub struct Capabilities {
     pub permissions: bool,
     /// Say what it costs.
     pub usage: bool,
+    /// Say how the task stands when it is asked to; who only ends need not.
+    pub claims: bool,
 }
 
 /// How an agent is configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
-    /// The program, for the frameworks that leave it open.
+    /// The command line, for the frameworks that leave it open; for the others the program, if it
+    /// is not the usual one.
     pub command: Option<String>,
     /// The model; `None`: the agent's own default.
     pub model: Option<String>,
+    /// What it may do without being asked.
+    pub permissions: Permissions,
+    /// More arguments for its program.
+    pub args: Vec<String>,
+}
+
+/// What an agent may do without asking a person first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permissions {
+    /// Nothing but reading.
+    Ask,
+    /// Changing files in its checkout as well.
+    #[default]
+    Edits,
+    /// Everything: what it can reach is up to the sandbox.
+    All,
 }
 
 /// What was found without starting work.
@@ -124,7 +152,7 @@ pub struct RunSpec {
     /// What the last turn lacked, if this is not the first.
     pub feedback: Option<String>,
     /// The session to go on with, if the agent can.
-    pub session: Option<String>,
+    pub session: Option<Session>,
     /// The agent's environment; the adapter adds what names the attempt.
     pub environment: Environment,
     /// What the agent can reach.
@@ -151,8 +179,8 @@ pub struct Cursor {
 pub enum AgentEvent {
     /// It is there.
     Started {
-        /// Names the session, to resume it by.
-        session: Option<String>,
+        /// The session, to resume it by.
+        session: Option<Session>,
         /// The model that answers.
         model: Option<String>,
         /// The program's version.
@@ -182,16 +210,14 @@ pub enum AgentEvent {
         /// What it gave.
         output: String,
     },
-    /// It waits for a permission, or for an answer.
-    PermissionAsked {
-        /// Names the request.
+    /// It waits for a person by the means of its own protocol: for a permission, or an answer.
+    Asked {
+        /// Names the question, for [`Command::Reply`].
         id: String,
-        /// For which tool.
-        tool: String,
-        /// What the tool would be given.
-        input: Value,
-        /// It is a question to a person and not a permission.
-        is_question: bool,
+        /// What it asks.
+        text: String,
+        /// Answers that it understands; any other is passed on as text.
+        choices: Vec<String>,
     },
     /// It wanted to use a tool and may not.
     PermissionDenied {
@@ -224,6 +250,8 @@ pub enum AgentEvent {
         tokens: u64,
         /// US dollars.
         usd: f64,
+        /// The session with what it has cost in all, where the agent counts that.
+        session: Option<Session>,
     },
     /// Things it has running beside the conversation.
     Background {
@@ -255,6 +283,28 @@ pub enum TurnOutcome {
         /// A sentence for people.
         why: String,
     },
+    /// A limit of its vendor was reached; the session goes on later.
+    Limited {
+        /// Which limit.
+        window: String,
+        /// When it starts anew, if that is known.
+        resets_at: Option<Timestamp>,
+    },
+    /// Something outside failed that usually passes: too many requests, an overloaded vendor.
+    Transient {
+        /// A sentence for people.
+        why: String,
+    },
+    /// Only a person can help: nobody is signed in, the account is empty, the model refuses.
+    NeedsHuman {
+        /// A sentence for people.
+        why: String,
+    },
+    /// The session cannot be gone on with: it is full, or gone. Another one can.
+    SessionSpent {
+        /// A sentence for people.
+        why: String,
+    },
     /// It was stopped on request.
     Stopped,
     /// Its time was up.
@@ -279,20 +329,23 @@ pub enum TurnOutcome {
 /// What an agent can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Go on with this. After the end of a turn it begins the next one.
+    /// Go on with this: begins the next turn after the end of one.
     User(String),
+    /// Take this into account, in the middle of a turn.
+    Steer {
+        /// Names the message: it is passed on once, however often it is told.
+        seq: u64,
+        /// The message.
+        text: String,
+    },
     /// Leave what you do just now.
     Interrupt,
-    /// The answer to a permission that was asked for.
-    Permission {
-        /// Names the request.
+    /// The answer to [`AgentEvent::Asked`].
+    Reply {
+        /// Names the question.
         id: String,
-        /// Yes or no.
-        allow: bool,
-        /// A reason, for the agent.
-        message: Option<String>,
-        /// For a question: what is answered to what.
-        answers: Vec<(String, String)>,
+        /// One of the choices, or words of one's own.
+        text: String,
     },
     /// The answer to the question that was signal `seq`.
     Answer {
@@ -317,10 +370,23 @@ pub enum Error {
         what: &'static str,
     },
     /// A program that is needed is not installed.
-    #[error("`{program}` was not found on PATH")]
+    #[error(
+        "`{program}` was not found on PATH; install it, or give its path as `command` of the agent \
+         profile"
+    )]
     NotInstalled {
         /// That program.
         program: String,
+    },
+    /// A program is older than what is understood.
+    #[error("`{program}` says it is {version}; {floor} or later is needed: update it")]
+    TooOld {
+        /// That program.
+        program: String,
+        /// What it says.
+        version: String,
+        /// The first version that will do.
+        floor: String,
     },
     /// This kind of agent cannot do that.
     #[error("an agent of framework `{framework}` cannot {what}")]

@@ -4,7 +4,6 @@ pub mod doctor;
 mod front;
 mod office;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::agents::process::{Launcher, Limits};
-use crate::agents::{CommandAgent, Place, Registry};
+use crate::agents::{Agent, CommandAgent, Place, Registry, Talker};
 use crate::config::{self, Config};
 use crate::control;
 use crate::crash;
@@ -92,8 +91,7 @@ impl App {
         let git = Git::find().await?;
         let options = runner_options(&config)?;
         let launcher = Launcher::new(options.helper.clone());
-        let registry =
-            Registry::default().with(Place::Headless, Arc::new(CommandAgent::new(launcher)));
+        let registry = registry(&launcher);
         let front = match config.discord.as_ref().filter(|_| bot) {
             Some(options) => Some(front::Front::new(options, &store)?),
             None => None,
@@ -304,26 +302,20 @@ pub async fn reader(config: &Config) -> Result<SqliteStore, store::Error> {
     SqliteStore::open(&config.data_dir, Access::Read).await
 }
 
+/// Every adapter there is.
+fn registry(launcher: &Launcher) -> Registry {
+    let adapters: [Arc<dyn Agent>; 2] =
+        [Arc::new(CommandAgent::new(launcher.clone())), Arc::new(Talker::claude(launcher.clone()))];
+    let put = |registry: Registry, agent| registry.with(Place::Headless, agent);
+    adapters.into_iter().fold(Registry::default(), put)
+}
+
 fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {
     let limits = config.limits;
     let bytes = |mib: Option<u64>| mib.map(|mib| mib << 20);
-    let agents: BTreeMap<_, _> = config
-        .agents
-        .iter()
-        .map(|(name, profile)| {
-            let profile = profile.clone();
-            let profile = runner::AgentProfile {
-                framework: profile.framework,
-                command: profile.command,
-                model: profile.model,
-                env: profile.env,
-            };
-            (name.clone(), profile)
-        })
-        .collect();
     Ok(runner::Options {
         default_agent: config.default_agent.clone(),
-        agents,
+        agents: config.agents.clone(),
         env: config.env.clone(),
         sandbox: config.sandbox,
         private_home: config.home == config::Home::Private,

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use crate::agents::process;
 use crate::agents::signals::{self, FileAction, Signal};
+use crate::agents::tools;
 use crate::cli::args::{ActionArg, Cli, Command, Common, TaskCommand};
 use crate::cli::out::{errln, outln};
 use crate::config::Config;
@@ -172,11 +173,26 @@ fn failure_of(error: &anyhow::Error) -> Failure {
 
 /// `taskloom task …`: says one signal from inside an attempt.
 fn say(command: TaskCommand) -> ExitCode {
+    if matches!(command, TaskCommand::Mcp) {
+        return serve_tools();
+    }
     match signal(command) {
         Ok(signal) => send(Ok(signal)),
         Err(message) => {
             errln!("error: {message}");
             ExitCode::from(2)
+        }
+    }
+}
+
+fn serve_tools() -> ExitCode {
+    let dir = std::env::var_os(signals::DIR_VARIABLE).map(PathBuf::from);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(tools::serve(dir))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            errln!("error: {error}");
+            ExitCode::FAILURE
         }
     }
 }
@@ -220,5 +236,6 @@ fn signal(command: TaskCommand) -> Result<Signal, String> {
         }
         TaskCommand::Plan { text } => Signal::Plan { text },
         TaskCommand::Progress { text } => Signal::Progress { text },
+        TaskCommand::Mcp => return Err("`mcp` is no signal".to_owned()),
     })
 }

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::graph::{Framework, SandboxKind};
+use crate::graph::SandboxKind;
 use crate::ids::{ProfileName, ProjectId};
+
+pub use crate::runner::AgentProfile;
 
 /// A configuration that has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,19 +48,6 @@ pub struct Config {
     pub projects: Vec<Project>,
     /// The bot; `None`: there is none.
     pub discord: Option<crate::discord::Options>,
-}
-
-/// How an agent is configured.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AgentProfile {
-    /// How it is spoken to.
-    pub framework: Framework,
-    /// The program, for `shell` and `acp`.
-    pub command: Option<String>,
-    /// Its model.
-    pub model: Option<String>,
-    /// More variables of the daemon that it gets.
-    pub env: Vec<String>,
 }
 
 /// Which home directory agents see.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::Error as _;
 
+use crate::agents::Permissions;
 use crate::config::discord::RawDiscord;
 use crate::config::{
     AgentProfile, Config, GitOptions, Home, Limits, MergeMethod, OnShutdown, Project, Timeouts,
@@ -56,6 +57,10 @@ struct RawAgent {
     command: Option<String>,
     #[serde(default)]
     model: Option<String>,
+    #[serde(default)]
+    permissions: Permissions,
+    #[serde(default)]
+    args: Vec<String>,
     #[serde(default)]
     env: Vec<String>,
 }
@@ -272,8 +277,8 @@ fn agent(id: &str, raw: RawAgent) -> Result<(ProfileName, AgentProfile), Failure
             "agent `{id}` of framework `{word}` has no `command`"
         )));
     }
-    let RawAgent { framework, command, model, env } = raw;
-    Ok((name("agent", id)?, AgentProfile { framework, command, model, env }))
+    let RawAgent { framework, command, model, permissions, args, env } = raw;
+    Ok((name("agent", id)?, AgentProfile { framework, command, model, permissions, args, env }))
 }
 
 fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, Failure> {

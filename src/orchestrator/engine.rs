@@ -479,7 +479,8 @@ impl Engine {
                     note: more.note,
                     fresh: more.fresh,
                     kept: more.kept,
-                    answered: more.answered,
+                    answers: more.answers,
+                    session: more.session,
                     answer: more.answer,
                 }))
             }

@@ -300,6 +300,14 @@ impl Brief<'_> {
     }
 }
 
+/// What an agent is told that ended its turn and did not say how its task stands.
+pub(crate) const NUDGE: &str = "\
+You ended your turn without saying how your task stands. If it is done, commit your work and call \
+the tool `done` (or run `taskloom task done`). If nothing had to be changed, call `no_changes`. If \
+it cannot be done, call `failed` with the reason. If you need a decision, call `ask`. If there is \
+more to do, do it first.
+";
+
 /// What an agent is told when its gate failed.
 pub(crate) fn gate_feedback(
     gate: &str,

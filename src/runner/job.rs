@@ -7,7 +7,7 @@ use crate::graph::{Graph, LaneIx, Teardown};
 use crate::ids::{Branches, CommitId, RunId, RunName};
 use crate::state::{
     Answer, AttemptEnd, Delivered, Effect, EffectKey, FailureClass, LaneCheck, ProjectRecord,
-    Question, Steer, Step, TaskFailure,
+    Question, Session, Steer, Step, TaskFailure,
 };
 
 /// A run, as those who work for it need it. Never changes.
@@ -101,8 +101,10 @@ pub struct AttemptContext {
     pub fresh: bool,
     /// The work so far.
     pub kept: Option<CommitId>,
-    /// The last question that was answered, by turn and number; later ones are open.
-    pub answered: Option<(u32, u64)>,
+    /// The questions that were answered, by turn and number; others are open.
+    pub answers: Vec<(u32, u64)>,
+    /// The conversation to go on with.
+    pub session: Option<Session>,
     /// The answer to it that the agent does not have yet.
     pub answer: Option<Answer>,
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::agents::process::{Environment, Launcher, Limits};
-use crate::agents::{self, Agent, Registry};
+use crate::agents::{self, Agent, Permissions, Registry};
 use crate::crash;
 use crate::failure::Failure;
 use crate::git::{self, DiskFloor, Git, Identity, Method};
@@ -59,14 +59,18 @@ pub struct Options {
 }
 
 /// How an agent is configured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AgentProfile {
     /// How it is spoken to.
     pub framework: Framework,
-    /// The program, for `shell` and `acp`.
+    /// The command line, for `shell` and `acp`; for others the program, if not the usual one.
     pub command: Option<String>,
     /// Its model.
     pub model: Option<String>,
+    /// What it may do without a question to a person.
+    pub permissions: Permissions,
+    /// More arguments for its program.
+    pub args: Vec<String>,
     /// More variables of the daemon that it gets.
     pub env: Vec<String>,
 }
@@ -199,6 +203,8 @@ impl Inner {
         let configured = agents::Profile {
             command: given(&spec.command, profile.map(|p| &p.command)),
             model: given(&spec.model, profile.map(|p| &p.model)),
+            permissions: profile.map(|p| p.permissions).unwrap_or_default(),
+            args: profile.map(|p| p.args.clone()).unwrap_or_default(),
         };
         let env = profile.map(|p| p.env.clone()).unwrap_or_default();
         Ok(Chosen { agent, profile: configured, env })

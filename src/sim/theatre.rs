@@ -1,6 +1,7 @@
 //! The real engine in a world without an outside: a store in memory, a clock that is set by hand,
 //! agents and a forge that do what they are told. It can be killed and started again.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,14 +50,18 @@ impl From<Closed> for Dead {
     }
 }
 
-/// Notices that were delivered and not yet looked at.
+/// Notices that were delivered and not yet looked at, and the numbers of all: a notice that was
+/// delivered just before a crash comes once more, and whoever shows it knows it by its number.
 #[derive(Default)]
-struct Told(Mutex<Vec<Notice>>);
+struct Told(Mutex<(Vec<Notice>, BTreeSet<u64>)>);
 
 #[async_trait]
 impl Notifier for Told {
     async fn notify(&self, notice: &Notice, _: &ProjectId) -> Result<Delivery, notify::Error> {
-        self.0.lock().expect("BUG: nobody panics with this lock").push(notice.clone());
+        let mut told = self.0.lock().expect("BUG: nobody panics with this lock");
+        if told.1.insert(notice.seq) {
+            told.0.push(notice.clone());
+        }
         Ok(Delivery::Delivered)
     }
 }
@@ -233,7 +238,7 @@ impl Theatre {
         {
             tokio::task::yield_now().await;
         }
-        std::mem::take(&mut *self.told.0.lock().expect("BUG: nobody panics with this lock"))
+        std::mem::take(&mut self.told.0.lock().expect("BUG: nobody panics with this lock").0)
     }
 }
 

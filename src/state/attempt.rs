@@ -89,6 +89,8 @@ pub enum FailureClass {
     Transient,
     /// The pull request was closed by somebody.
     PrClosed,
+    /// Only a person can help: nobody is signed in, an account is empty, a model refuses.
+    NeedsHuman,
     /// Taskloom itself failed.
     Internal,
 }
@@ -120,7 +122,7 @@ pub enum OutcomeClass {
 
 impl FailureClass {
     /// Every class.
-    pub const ALL: [FailureClass; 13] = [
+    pub const ALL: [FailureClass; 14] = [
         Self::AgentFailed,
         Self::GateFailed,
         Self::Rejected,
@@ -133,6 +135,7 @@ impl FailureClass {
         Self::CannotStart,
         Self::Transient,
         Self::PrClosed,
+        Self::NeedsHuman,
         Self::Internal,
     ];
 
@@ -147,7 +150,9 @@ impl FailureClass {
             | Self::InvalidSignal
             | Self::Conflict => Disposition::Again,
             Self::Transient | Self::Lost => Disposition::Later,
-            Self::CannotStart | Self::Protected | Self::PrClosed => Disposition::AskHuman,
+            Self::CannotStart | Self::Protected | Self::PrClosed | Self::NeedsHuman => {
+                Disposition::AskHuman
+            }
             Self::Internal => Disposition::Fatal,
         }
     }
@@ -177,6 +182,7 @@ impl FailureClass {
             Self::CannotStart => "cannot start",
             Self::Transient => "outside trouble",
             Self::PrClosed => "PR closed",
+            Self::NeedsHuman => "needs a person",
             Self::Internal => "internal error",
         }
     }
@@ -214,6 +220,17 @@ impl ParkReason {
     }
 }
 
+/// A conversation of an agent that a later process can go on with.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its name in the agent's own terms.
+    pub id: String,
+    /// What it has cost so far, in tokens, where the agent only tells the sum.
+    pub tokens: u64,
+    /// And in US dollars.
+    pub usd: f64,
+}
+
 /// How an attempt ended, as its runner tells it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptEnd {
@@ -225,12 +242,20 @@ pub struct AttemptEnd {
     pub concerns: Vec<Concern>,
     /// What it cost.
     pub usage: Usage,
+    /// The conversation that the next attempt can go on with.
+    pub session: Option<Session>,
 }
 
 impl AttemptEnd {
     /// An end of which nothing is known but what came of it.
     pub fn bare(outcome: AttemptOutcome) -> Self {
-        Self { outcome, summary: None, concerns: Vec::new(), usage: Usage::default() }
+        Self {
+            outcome,
+            summary: None,
+            concerns: Vec::new(),
+            usage: Usage::default(),
+            session: None,
+        }
     }
 }
 
@@ -256,6 +281,8 @@ pub enum AttemptOutcome {
         until: Option<Timestamp>,
         /// Why.
         why: ParkReason,
+        /// The work so far.
+        kept: Option<CommitId>,
     },
     /// It was ended on request; `kept` as for `Failed`.
     Stopped {

@@ -14,7 +14,7 @@ use std::fmt;
 
 pub use attempt::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Disposition, Evidence, FailureClass,
-    OutcomeClass, ParkReason, Proposal, Step, Usage,
+    OutcomeClass, ParkReason, Proposal, Session, Step, Usage,
 };
 pub use effect::{Effect, EffectKey, Verb};
 pub use hold::{Hold, Holds};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{LaneIx, TaskIx, Teardown};
 use crate::ids::{CommitId, ProjectId, RunId, RunName};
-use crate::state::attempt::{Concern, FailureClass, Proposal, Usage};
+use crate::state::attempt::{Concern, FailureClass, Proposal, Session, Usage};
 use crate::state::lane::LaneState;
 use crate::state::run::RunState;
 use crate::state::task::TaskState;
@@ -193,9 +193,12 @@ pub struct TaskMore {
     /// What the agent asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<Question>,
-    /// The last question of the attempt that was answered: its turn and number.
+    /// The questions of the attempt that were answered: their turns and numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<(u32, u64)>,
+    /// The conversation that the next attempt goes on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answered: Option<(u32, u64)>,
+    pub session: Option<Session>,
     /// What a person answered, until the agent has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,

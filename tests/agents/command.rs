@@ -27,7 +27,7 @@ fn spec(desk: &Desk, command: &str) -> RunSpec {
     fs::write(dir.join("instructions.md"), "say hello\n").unwrap();
     let environment = Environment::from_daemon(&[]).with_taskloom(&dir, Path::new(TASKLOOM));
     RunSpec {
-        profile: Profile { command: Some(command.to_owned()), model: None },
+        profile: Profile { command: Some(command.to_owned()), ..Profile::default() },
         task: "greet".parse().unwrap(),
         run: RunName { graph: "greeting".parse().unwrap(), number: 3 },
         attempt: 1,
@@ -188,7 +188,7 @@ async fn ends_have_different_names() {
 async fn what_a_command_cannot_do_is_refused_and_it_goes_on() {
     let desk = Desk::new();
     let mut run = agent().start(spec(&desk, "read hold < /dev/zero")).await.unwrap();
-    let steer = run.send(Command::User("left".to_owned())).await.unwrap_err();
+    let steer = run.send(Command::Steer { seq: 1, text: "left".to_owned() }).await.unwrap_err();
     assert_eq!(
         steer.to_string(),
         "an agent of framework `shell` cannot take a word while it works"
@@ -205,7 +205,7 @@ async fn a_command_agent_needs_a_command_and_a_wall_that_can_be_had() {
         agent().preflight(&empty).await.unwrap_err().to_string(),
         "an agent of framework `shell` needs a `command`"
     );
-    let fine = Profile { command: Some("true".to_owned()), model: None };
+    let fine = Profile { command: Some("true".to_owned()), ..Profile::default() };
     assert!(agent().preflight(&fine).await.unwrap().program.is_file());
     let mut walled = spec(&desk, "echo > ran");
     walled.sandbox.kind = sandbox::Kind::Bwrap;

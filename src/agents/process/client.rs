@@ -412,7 +412,12 @@ impl Supervised {
 
     /// Writes to the program's input; it was launched with [`Input::Open`](super::Input::Open).
     pub async fn write_stdin(&mut self, text: impl Into<String>) -> Result<(), Error> {
-        self.order(Order::Stdin { text: text.into() }).await
+        self.order(Order::Stdin { key: None, text: text.into() }).await
+    }
+
+    /// Writes to the program's input what was not written under this key before, by whomever.
+    pub async fn write_stdin_once(&mut self, key: &str, text: &str) -> Result<(), Error> {
+        self.order(Order::Stdin { key: Some(key.to_owned()), text: text.to_owned() }).await
     }
 
     /// Closes the program's input once it has read what was written.

@@ -78,8 +78,8 @@ pub(super) enum Order {
     Stop { grace_ms: u64 },
     /// Interrupt what it does just now.
     Interrupt,
-    /// Write to its input.
-    Stdin { text: String },
+    /// Write to its input; what has a key is written once, however often it is asked for.
+    Stdin { key: Option<String>, text: String },
     /// Close its input.
     CloseStdin,
     /// Answer a question of its.

@@ -6,12 +6,17 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// What every program needs from the daemon's own environment to find programs and to speak to
 /// people; none of it is ever a secret.
 const ALLOWED: [&str; 4] = ["PATH", "LANG", "TERM", "TZ"];
+
+/// How long a program may take to print its version: the slowest needs six seconds when cold.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Names and values, all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +76,17 @@ impl Environment {
             None => bin,
         };
         Ok(self.with("PATH", path))
+    }
+
+    /// What a short-lived program prints in this environment; `None` if it fails or takes long.
+    #[expect(clippy::disallowed_methods, reason = "processes start only here and below")]
+    pub async fn answer_of(&self, program: &Path, args: &[&str]) -> Option<String> {
+        let mut command = tokio::process::Command::new(program);
+        command.args(args).env_clear().envs(&self.0).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(ANSWER_WITHIN, command.output()).await;
+        let output = output.ok()?.ok().filter(|output| output.status.success())?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        (!text.is_empty()).then_some(text)
     }
 
     /// The value of one variable.

@@ -328,6 +328,8 @@ pub(crate) enum TaskCommand {
         #[arg(long)]
         category: String,
     },
+    /// Serve all of these as tools over MCP, on standard input and output; agents start it.
+    Mcp,
     /// Ask a person, and wait for the answer, which is printed.
     Ask {
         /// The question.

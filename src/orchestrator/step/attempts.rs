@@ -76,8 +76,8 @@ impl Run {
 
     fn asked(&mut self, desk: &mut Desk, task: TaskIx, question: Question) {
         // Whoever follows an agent again hears its questions again.
-        let answered = self.tasks[task.at()].more.as_ref().and_then(|more| more.answered);
-        let old = answered.is_some_and(|last| question.place() <= last);
+        let more = self.tasks[task.at()].more.as_ref();
+        let old = more.is_some_and(|more| more.answers.contains(&question.place()));
         if old || !matches!(self.tasks[task.at()].state, TaskState::Running { .. }) {
             return;
         }
@@ -90,7 +90,7 @@ impl Run {
     fn answered(&mut self, desk: &mut Desk, task: TaskIx) {
         if matches!(self.tasks[task.at()].state, TaskState::WaitingInput { .. }) {
             let more = self.tasks[task.at()].more_mut();
-            more.answered = more.question.take().map(|question| question.place());
+            more.answers.extend(more.question.take().map(|question| question.place()));
             more.answer = None;
             self.task_event(desk, task, TaskEvent::Answered, None);
         }
@@ -124,8 +124,9 @@ impl Run {
         more.ending = None;
         more.fresh = false;
         more.question = None;
-        more.answered = None;
+        more.answers.clear();
         more.answer = None;
+        more.session = end.session;
         more.summary = end.summary.map(String::from).or_else(|| more.summary.take());
         more.usage.tokens += end.usage.tokens;
         more.usage.usd += end.usage.usd;
@@ -162,7 +163,8 @@ impl Run {
                 let message = "the attempt was stopped from outside".to_owned();
                 self.attempt_failed(desk, task, FailureClass::Lost, message);
             }
-            (AttemptOutcome::Parked { until, why }, _) => {
+            (AttemptOutcome::Parked { until, why, kept }, _) => {
+                self.keep(task, kept);
                 self.task_event(desk, task, TaskEvent::Parked { until, why }, None);
             }
         }
@@ -181,7 +183,9 @@ impl Run {
             AttemptOutcome::Failed { class, message, kept } => {
                 (class.word(), Some(message.to_string()), kept.clone())
             }
-            AttemptOutcome::Parked { why, .. } => ("parked", Some(why.word().to_owned()), None),
+            AttemptOutcome::Parked { why, kept, .. } => {
+                ("parked", Some(why.word().to_owned()), kept.clone())
+            }
             AttemptOutcome::Stopped { kept } => ("stopped", None, kept.clone()),
         };
         desk.batch.attempts.push(AttemptRecord {

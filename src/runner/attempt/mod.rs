@@ -179,10 +179,20 @@ impl Attempt<'_> {
         for round in begun.. {
             record.begin_turn(round - 1);
             self.work(&mut agent, record, &mut ears).await?;
+            if prepared.claims() && record.claim.is_none() && round == 1 {
+                let nudge = crate::runner::instructions::NUDGE.to_owned();
+                self.say(Output::Line("ended its turn without a word; asked once".to_owned()));
+                agent
+                    .send(crate::agents::Command::User(nudge))
+                    .await
+                    .map_err(|error| prepare::agent_trouble(&error))?;
+                continue;
+            }
             self.step(Step::Gating);
             let collected = self.collect(&prepared.checkout, round - 1).await?;
             crash::point("attempt.collected");
             self.demand_work(&collected, record)?;
+            self.demand_word(&prepared, record)?;
             let gated = tokio::select! {
                 gated = self.gate(&collected.commit, round, resumed) => gated?,
                 // The gate is ended with everything else that this attempt began.
@@ -225,9 +235,29 @@ impl Attempt<'_> {
         if !nothing || may {
             return Ok(());
         }
+        if !record.refused.is_empty() {
+            let tools: Vec<&str> = record.refused.iter().map(String::as_str).collect();
+            let message = format!(
+                "the agent changed nothing, and was refused {}: allow more in its profile \
+                 (`permissions`), or change the task",
+                tools.join(", ")
+            );
+            return Err(StepFailure::new(FailureClass::NeedsHuman, message).into());
+        }
         let message = "the agent ended without an error and changed nothing; if nothing had to be \
                        changed it should have said so (`taskloom task no-changes`)";
         Err(StepFailure::new(FailureClass::NothingDone, message).into())
+    }
+
+    /// Who can say that the work is done and does not, although asked, is not believed where no
+    /// gate can tell.
+    fn demand_word(&self, prepared: &prepare::Prepared, record: &Record) -> Result<(), Break> {
+        if !prepared.claims() || record.claim.is_some() || self.spec().gate.is_some() {
+            return Ok(());
+        }
+        let message = "the agent ended twice without saying whether its task is done, and there \
+                       is no gate that could tell; look at what it did, then retry or skip";
+        Err(StepFailure::new(FailureClass::NeedsHuman, message).into())
     }
 
     fn cannot_write(&self, error: &std::io::Error) -> StepFailure {

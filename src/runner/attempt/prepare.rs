@@ -49,6 +49,13 @@ pub(super) struct Prepared {
     agent: std::sync::Arc<dyn Agent>,
 }
 
+impl Prepared {
+    /// Whether the agent can say how its task stands.
+    pub(super) fn claims(&self) -> bool {
+        self.agent.capabilities().claims
+    }
+}
+
 /// An agent at work.
 pub(super) struct Launched {
     pub(super) agent: Box<dyn AgentRun>,
@@ -78,7 +85,7 @@ impl Attempt<'_> {
         };
         crash::point("attempt.checkout");
         let environment = self
-            .environment(&self.dir.join("home"), &env)?
+            .environment(&self.agent_home(&*agent), &env)?
             .with_taskloom(&self.dir, &self.shop.options.helper)
             .map_err(|error| self.cannot_write(&error))?;
         let spec = self.run_spec(profile, environment, &checkout);
@@ -95,6 +102,16 @@ impl Attempt<'_> {
             .map_err(|error| self.cannot_write(&error))?;
         crash::point("attempt.receipt");
         Ok(Prepared { checkout, spec, agent })
+    }
+
+    /// The agent's home. One that can go on with its conversation keeps it there over the
+    /// attempts of its task.
+    fn agent_home(&self, agent: &dyn Agent) -> PathBuf {
+        let (project, run) = (&self.run.project.id, &self.run.name);
+        match agent.capabilities().resume_session {
+            true => self.shop.layout.task(project, run, &self.spec().id).join("home"),
+            false => self.dir.join("home"),
+        }
     }
 
     fn branch_name(&self) -> String {
@@ -178,7 +195,7 @@ impl Attempt<'_> {
             instructions: self.dir.join("instructions.md"),
             inputs: Some(self.dir.join("inputs.json")),
             feedback: None,
-            session: None,
+            session: self.context.session.clone().filter(|_| !self.context.fresh),
             environment,
             sandbox: self.sandbox_request(&checkout.tree),
             deadline: Some(self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout)),
@@ -303,6 +320,7 @@ impl Attempt<'_> {
                 Adopted::Running(run) | Adopted::Finished(run) | Adopted::Lost(run) => {
                     self.hear_again(run, record).await;
                     spec.turn += 1;
+                    spec.session = record.session.clone();
                 }
                 Adopted::Never => break,
             }
@@ -326,8 +344,12 @@ impl Attempt<'_> {
 
     async fn hear_again(&self, mut run: Box<dyn AgentRun>, record: &mut Record) {
         while let Some(event) = run.next().await {
-            if let AgentEvent::Signal(said) = event {
-                record.hear(&said);
+            if let AgentEvent::Signal(said) = &event {
+                record.hear(said);
+            } else if let AgentEvent::Usage { tokens, usd, session } = event {
+                record.spend(tokens, usd, session);
+            } else if let AgentEvent::Started { session, .. } = event {
+                record.spend(0, 0.0, session);
             }
         }
     }
@@ -384,6 +406,7 @@ pub(super) fn agent_trouble(error: &AgentError) -> StepFailure {
         AgentError::Process(error) => return process_trouble(error),
         AgentError::Incomplete { .. }
         | AgentError::NotInstalled { .. }
+        | AgentError::TooOld { .. }
         | AgentError::Sandbox(_) => FailureClass::CannotStart,
         AgentError::Unsupported { .. } => FailureClass::Internal,
     };

@@ -1,6 +1,6 @@
 //! What an attempt leaves on disk about itself, and what it has heard from its agent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 
 use crate::agents::signals::{FileAction, Signal, Signalled};
 use crate::runner::files;
-use crate::state::{Answer, AttemptEnd, AttemptOutcome, Concern, ConcernKind, Question, Usage};
+use crate::state::{
+    Answer, AttemptEnd, AttemptOutcome, Concern, ConcernKind, Question, Session, Usage,
+};
+
+/// Numbers of questions that come by an agent's own protocol begin here; signals count from 1.
+const ASKS_FROM: u64 = 1 << 32;
 
 /// A file that a task declares for others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +43,14 @@ pub(crate) struct Record {
     pub(crate) outputs: Vec<Declared>,
     pub(crate) notes: Vec<(String, String)>,
     pub(crate) usage: Usage,
+    /// The conversation, to go on with.
+    pub(crate) session: Option<Session>,
+    /// Tools that the agent uses just now.
+    pub(crate) tools: BTreeSet<String>,
+    /// Names of what the agent asked by its own means in this turn.
+    pub(crate) asks: Vec<String>,
+    /// Tools that were refused to it.
+    pub(crate) refused: BTreeSet<String>,
     /// Questions of the current turn that wait for their answers. The engine knows the first.
     pub(crate) open: VecDeque<Question>,
     /// The last claim of the current turn.
@@ -62,6 +75,10 @@ impl Record {
             outputs: Vec::new(),
             notes: Vec::new(),
             usage: Usage::default(),
+            session: None,
+            tools: BTreeSet::new(),
+            asks: Vec::new(),
+            refused: BTreeSet::new(),
             open: VecDeque::new(),
             claim: None,
             no_changes: false,
@@ -78,12 +95,33 @@ impl Record {
         self.claim = None;
         self.no_changes = false;
         self.open.clear();
+        self.asks.clear();
+        self.tools.clear();
         self.turn = turn;
     }
 
     /// The place of a question of the current turn.
     pub(crate) fn question(&self, seq: u64, text: &str, choices: &[String]) -> Question {
         Question { turn: self.turn, seq, text: text.to_owned(), choices: choices.to_vec() }
+    }
+
+    /// Takes down what the agent asks by its own means. It counts from far above all signals.
+    pub(crate) fn ask(&mut self, id: String, text: &str, choices: &[String]) -> Question {
+        self.asks.push(id);
+        self.question(ASKS_FROM + self.asks.len() as u64, text, choices)
+    }
+
+    /// The agent's own name of a question, if it asked by its own means.
+    pub(crate) fn name_of(&self, seq: u64) -> Option<&String> {
+        let at = usize::try_from(seq.checked_sub(ASKS_FROM + 1)?).ok()?;
+        self.asks.get(at)
+    }
+
+    /// Takes in what a turn cost, and which session it belongs to.
+    pub(crate) fn spend(&mut self, tokens: u64, usd: f64, session: Option<Session>) {
+        self.usage.tokens += tokens;
+        self.usage.usd += usd;
+        self.session = session.or(self.session.take());
     }
 
     /// Whether an answer is one to the question that the engine knows to be open.
@@ -138,6 +176,7 @@ impl Record {
             summary: self.summary.clone().map(String::into_boxed_str),
             concerns: self.concerns.clone(),
             usage: self.usage,
+            session: self.session.clone(),
         }
     }
 

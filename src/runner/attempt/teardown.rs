@@ -15,7 +15,7 @@ use crate::runner::attempt::record::Record;
 use crate::runner::files;
 use crate::runner::project::{told, trouble};
 use crate::state::{
-    AttemptEnd, AttemptOutcome, Concern, ConcernKind, FailureClass, Proposal, Usage,
+    AttemptEnd, AttemptOutcome, Concern, ConcernKind, FailureClass, Proposal, Session, Usage,
 };
 
 /// Marks an attempt whose worktree holds work that exists nowhere else.
@@ -28,6 +28,8 @@ struct Ended {
     summary: Option<String>,
     concerns: Vec<Concern>,
     usage: Usage,
+    #[serde(default)]
+    session: Option<Session>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -80,8 +82,12 @@ impl Attempt<'_> {
         outcome: AttemptOutcome,
         record: &mut Record,
     ) -> AttemptOutcome {
-        let unsuccessful =
-            matches!(outcome, AttemptOutcome::Failed { .. } | AttemptOutcome::Stopped { .. });
+        let unsuccessful = matches!(
+            outcome,
+            AttemptOutcome::Failed { .. }
+                | AttemptOutcome::Stopped { .. }
+                | AttemptOutcome::Parked { .. }
+        );
         let checkout = self.project.checkouts.lookup(&self.place).filter(|_| unsuccessful);
         let Some(checkout) = checkout else { return outcome };
         let saved = match self.import(&checkout, self.shop.clock.now()).await {
@@ -105,9 +111,10 @@ impl Attempt<'_> {
                 AttemptOutcome::Failed { class, message, kept: saved }
             }
             AttemptOutcome::Stopped { .. } => AttemptOutcome::Stopped { kept: saved },
-            other @ (AttemptOutcome::Proposed(_)
-            | AttemptOutcome::NoChanges
-            | AttemptOutcome::Parked { .. }) => other,
+            AttemptOutcome::Parked { until, why, .. } => {
+                AttemptOutcome::Parked { until, why, kept: saved }
+            }
+            other @ (AttemptOutcome::Proposed(_) | AttemptOutcome::NoChanges) => other,
         }
     }
 
@@ -189,6 +196,7 @@ impl Attempt<'_> {
             summary: end.summary.as_deref().map(str::to_owned),
             concerns: end.concerns.clone(),
             usage: end.usage,
+            session: end.session.clone(),
         };
         files::write_json(&self.records.join("result.json"), &ended)
     }
@@ -209,6 +217,7 @@ impl Attempt<'_> {
             summary: ended.summary.map(String::into_boxed_str),
             concerns: ended.concerns,
             usage: ended.usage,
+            session: ended.session,
         })
     }
 }

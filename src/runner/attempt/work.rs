@@ -12,7 +12,7 @@ use crate::runner::attempt::prepare::agent_trouble;
 use crate::runner::attempt::record::Record;
 use crate::runner::attempt::{Attempt, Break, Ears, command};
 use crate::runner::job::{Report, StepFailure, ToAttempt};
-use crate::state::{Answer, AttemptOutcome, FailureClass, ParkReason, Steer};
+use crate::state::{Answer, AttemptOutcome, FailureClass, ParkReason, Question, Steer};
 
 /// How many lines of output a failure repeats; the rest is in the log.
 const OUTPUT_LINES_TOLD: usize = 20;
@@ -39,7 +39,8 @@ impl Attempt<'_> {
             if let Some(answer) = answer.take_if(|answer| record.waits_for(answer)) {
                 self.pass_on(agent, answer, record).await;
             }
-            match self.wake(agent, ears, !record.open.is_empty()).await {
+            let patient = !record.open.is_empty() || !record.tools.is_empty();
+            match self.wake(agent, ears, patient).await {
                 Wake::Event(Some(AgentEvent::TurnEnd { turn, outcome })) => {
                     return self.judge(turn, outcome, record, silent);
                 }
@@ -65,8 +66,11 @@ impl Attempt<'_> {
     async fn pass_on(&self, agent: &mut Box<dyn AgentRun>, answer: Answer, record: &mut Record) {
         let Answer { seq, text, .. } = answer;
         record.open.pop_front();
-        let seq = u32::try_from(seq).unwrap_or(u32::MAX);
-        if let Err(error) = agent.send(Command::Answer { seq, text }).await {
+        let command = match record.name_of(seq) {
+            Some(id) => Command::Reply { id: id.clone(), text },
+            None => Command::Answer { seq: u32::try_from(seq).unwrap_or(u32::MAX), text },
+        };
+        if let Err(error) = agent.send(command).await {
             self.reporter.report(Report::Remark(format!("the answer was not taken: {error}")));
         }
         self.reporter.report(Report::Answered);
@@ -78,13 +82,13 @@ impl Attempt<'_> {
     /// Tells the agent something in the middle of its turn, if it listens then.
     async fn steer(&self, agent: &mut Box<dyn AgentRun>, steer: Steer) {
         let Steer { seq, text } = steer;
-        let taken = agent.send(Command::User(text)).await.is_ok();
+        let taken = agent.send(Command::Steer { seq, text }).await.is_ok();
         self.reporter.report(Report::Steered { seq, taken });
     }
 
-    async fn wake(&self, agent: &mut Box<dyn AgentRun>, ears: &mut Ears, asking: bool) -> Wake {
-        // Who waits for a person is not silent.
-        let patience = self.shop.options.idle_timeout.filter(|_| !asking).unwrap_or(Duration::MAX);
+    async fn wake(&self, agent: &mut Box<dyn AgentRun>, ears: &mut Ears, patient: bool) -> Wake {
+        // Who waits for a person or a tool is not silent.
+        let patience = self.shop.options.idle_timeout.filter(|_| !patient).unwrap_or(Duration::MAX);
         tokio::select! {
             event = agent.next() => Wake::Event(event),
             // A channel that is closed says nothing: this attempt is being let go.
@@ -103,42 +107,49 @@ impl Attempt<'_> {
                 record.transcribe(&json!({ "thought": text }));
                 self.say(Output::Thought(text));
             }
-            AgentEvent::ToolStart { name, input, .. } => {
+            AgentEvent::ToolStart { id, name, input } => {
+                record.tools.insert(id);
                 self.say(Output::Line(format!("{name} {input}")));
                 record.transcribe(&json!({ "tool": name, "input": input }));
             }
-            AgentEvent::ToolEnd { ok, output, .. } => {
+            AgentEvent::ToolEnd { id, ok, output } => {
+                record.tools.remove(&id);
                 record.transcribe(&json!({ "tool_ended": ok, "output": output }));
             }
-            AgentEvent::Usage { tokens, usd } => {
-                record.usage.tokens += tokens;
-                record.usage.usd += usd;
-            }
-            AgentEvent::Limit { rejected: true, window, resets_at } => {
-                self.say(Output::Line(format!("limit reached: {window}")));
-                let why = ParkReason::UsageLimit;
-                let parked = AttemptOutcome::Parked { until: resets_at, why };
-                return Err(parked.into());
-            }
+            AgentEvent::Usage { tokens, usd, session } => record.spend(tokens, usd, session),
             AgentEvent::Signal(said) => self.heard(&said, record),
-            AgentEvent::Started { session, model, version } => record.transcribe(
-                &json!({ "started": { "session": session, "model": model, "version": version } }),
-            ),
-            AgentEvent::Retrying { attempt, why, .. } => {
+            AgentEvent::Started { session, model, version } => {
+                record.transcribe(&json!({
+                    "started": { "session": session, "model": model, "version": version }
+                }));
+                record.spend(0, 0.0, session);
+            }
+            AgentEvent::Retrying { attempt, max, delay, why } => {
+                let of = max.map(|max| format!(" of {max}")).unwrap_or_default();
+                let wait = humantime::format_duration(Duration::from_secs(delay.as_secs()));
+                self.say(Output::Line(format!("{why}: try {attempt}{of} in {wait}")));
                 record.transcribe(&json!({ "retrying": attempt, "why": why }));
             }
             AgentEvent::PermissionDenied { tool } => {
+                record.refused.insert(tool.clone());
+                self.say(Output::Line(format!("{tool} was refused")));
                 record.transcribe(&json!({ "permission_denied": tool }));
             }
-            AgentEvent::Limit { window, .. } => {
-                record.transcribe(&json!({ "limit_near": window }));
+            AgentEvent::Limit { rejected, window, resets_at } => {
+                let how = if rejected { "reached" } else { "near" };
+                self.say(Output::Line(format!("the {window} limit is {how}")));
+                record.transcribe(
+                    &json!({ "limit": window, "rejected": rejected, "resets_at": resets_at }),
+                );
+            }
+            AgentEvent::Asked { id, text, choices } => {
+                record.transcribe(&json!({ "asked": text, "choices": choices }));
+                let asked = record.ask(id, &text, &choices);
+                self.put(asked, record);
             }
             AgentEvent::Unknown(value) => record.transcribe(&json!({ "unknown": value })),
             AgentEvent::Garbage(line) => record.transcribe(&json!({ "garbage": line })),
-            AgentEvent::Pulse
-            | AgentEvent::PermissionAsked { .. }
-            | AgentEvent::Background { .. }
-            | AgentEvent::TurnEnd { .. } => {}
+            AgentEvent::Pulse | AgentEvent::Background { .. } | AgentEvent::TurnEnd { .. } => {}
         }
         Ok(())
     }
@@ -148,14 +159,7 @@ impl Attempt<'_> {
         match &said.signal {
             Signal::Ask { question, choices } => {
                 let asked = record.question(u64::from(said.seq), question, choices);
-                // Whoever goes on with an agent hears everything again.
-                if self.context.answered.is_none_or(|last| last < asked.place()) {
-                    self.say(Output::Line(format!("asks: {question}")));
-                    if record.open.is_empty() {
-                        self.reporter.report(Report::Asked(asked.clone()));
-                    }
-                    record.open.push_back(asked);
-                }
+                self.put(asked, record);
             }
             Signal::Progress { text } => self.say(Output::Line(text.clone())),
             Signal::Concern { text } => self.say(Output::Line(format!("concern: {text}"))),
@@ -171,12 +175,25 @@ impl Attempt<'_> {
         record.hear(said);
     }
 
+    /// Puts a question to a person, after those that are open.
+    fn put(&self, asked: Question, record: &mut Record) {
+        // Whoever goes on with an agent hears everything again.
+        if self.context.answers.contains(&asked.place()) {
+            return;
+        }
+        self.say(Output::Line(format!("asks: {}", asked.text)));
+        if record.open.is_empty() {
+            self.reporter.report(Report::Asked(asked.clone()));
+        }
+        record.open.push_back(asked);
+    }
+
     /// What the end of a turn means, with what was claimed.
     fn judge(
         &self,
         turn: u32,
         outcome: TurnOutcome,
-        record: &Record,
+        record: &mut Record,
         silent: bool,
     ) -> Result<(), Break> {
         let fail = |class, message: String| Err(StepFailure::new(class, message).into());
@@ -192,12 +209,29 @@ impl Attempt<'_> {
             }
             TurnOutcome::Stopped => Err(AttemptOutcome::Stopped { kept: None }.into()),
             TurnOutcome::Failed { why } => {
-                fail(FailureClass::AgentFailed, format!("{why}\n{}", self.last_lines(turn)))
+                let more = self.last_lines(turn);
+                fail(FailureClass::AgentFailed, format!("{why}\n{more}").trim_end().to_owned())
             }
             TurnOutcome::TimedOut => {
                 let limit = self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout);
                 let limit = humantime::format_duration(limit);
                 fail(FailureClass::TimedOut, format!("the agent did not end within {limit}"))
+            }
+            TurnOutcome::Limited { window, resets_at } => match resets_at {
+                Some(until) => Err(AttemptOutcome::Parked {
+                    until: Some(until),
+                    why: ParkReason::UsageLimit,
+                    kept: None,
+                }
+                .into()),
+                None => fail(FailureClass::Transient, format!("the {window} limit is reached")),
+            },
+            TurnOutcome::Transient { why } => fail(FailureClass::Transient, why),
+            TurnOutcome::NeedsHuman { why } => fail(FailureClass::NeedsHuman, why),
+            TurnOutcome::SessionSpent { why } => {
+                // The next attempt begins another conversation, on top of the same work.
+                record.session = None;
+                fail(FailureClass::AgentFailed, why)
             }
             TurnOutcome::CannotStart { why } => fail(FailureClass::CannotStart, why),
             TurnOutcome::Lost { why } => fail(FailureClass::Lost, why),
@@ -205,7 +239,12 @@ impl Attempt<'_> {
         }
     }
 
+    /// The last lines that a program wrote for people, if it writes for them.
     fn last_lines(&self, turn: u32) -> String {
+        let errors = self.dir.join(format!("agent-{turn}.stderr.log"));
+        if errors.exists() {
+            return String::new();
+        }
         let log = log_path(&self.dir, &format!("agent-{turn}"));
         let output = command::tail(&log).unwrap_or_default();
         let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -150,7 +150,7 @@ impl Outside {
             0 => return AttemptOutcome::NoChanges,
             1 => {
                 let until = (self.dice.below(2) == 0).then_some(Timestamp(2_000_000));
-                return AttemptOutcome::Parked { until, why: ParkReason::UsageLimit };
+                return AttemptOutcome::Parked { until, why: ParkReason::UsageLimit, kept: None };
             }
             2 => FailureClass::AgentFailed,
             3 => FailureClass::GateFailed,
@@ -177,7 +177,7 @@ impl Outside {
             Concern { kind: ConcernKind::Design, attempt: key.attempt, text: "?".to_owned() };
         let concerns = if doubts { vec![doubt] } else { Vec::new() };
         let usage = Usage::default();
-        Report::AttemptEnded(AttemptEnd { outcome, summary: None, concerns, usage })
+        Report::AttemptEnded(AttemptEnd { session: None, outcome, summary: None, concerns, usage })
     }
 
     /// An attempt is told something. Nobody hears who does not follow, and who has ended.

@@ -200,7 +200,7 @@ impl Inner {
                 AttemptOutcome::Failed { class, message: "as scripted".into(), kept: None }
             }
             (None, Act::Park(until)) => {
-                AttemptOutcome::Parked { until: *until, why: ParkReason::UsageLimit }
+                AttemptOutcome::Parked { until: *until, why: ParkReason::UsageLimit, kept: None }
             }
         };
         let mut concerns = Vec::new();
@@ -210,7 +210,7 @@ impl Inner {
         let attempt = self.attempts.get_mut(&key).expect("BUG: it was just found");
         attempt.outcome = Some(outcome.clone());
         let (summary, usage) = (None, Usage::default());
-        vec![Report::AttemptEnded(AttemptEnd { outcome, summary, concerns, usage })]
+        vec![Report::AttemptEnded(AttemptEnd { outcome, summary, concerns, usage, session: None })]
     }
 
     fn proposal(&mut self) -> Proposal {

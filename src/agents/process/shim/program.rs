@@ -1,6 +1,7 @@
 //! The program and what connects it to its shim: input, output, and the word of exec-agent when
 //! the program could not be started.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, PipeWriter, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
@@ -38,6 +39,8 @@ pub(super) struct Program {
     /// The log's, and that of the error output if it has its own.
     pumps: Vec<Pump>,
     report: JoinHandle<String>,
+    /// The keys of what was written to its input.
+    written: BTreeSet<String>,
 }
 
 /// What is known when it has ended.
@@ -78,7 +81,7 @@ impl Program {
             pumps.push(Pump::start(errors.into(), log, |_| ())?);
         }
         let report = tokio::spawn(read_report(pipe::Receiver::from_owned_fd(report.into())?));
-        Ok(Self { leader, word, input, pumps, report })
+        Ok(Self { leader, word, input, pumps, report, written: BTreeSet::new() })
     }
 
     /// Lets the process become the program. If it has died meanwhile, its end says so.
@@ -91,14 +94,19 @@ impl Program {
         self.leader
     }
 
-    /// Writes to its input, some time.
-    pub(super) fn write(&self, text: String) -> Result<(), String> {
+    /// Writes to its input, some time; under the same key only once.
+    pub(super) fn write(&mut self, key: Option<String>, text: String) -> Result<(), String> {
+        if key.as_ref().is_some_and(|key| self.written.contains(key)) {
+            return Ok(());
+        }
         let closed = || "the program's input is closed".to_owned();
         let input = self.input.as_ref().ok_or_else(closed)?;
         input.texts.try_send(text).map_err(|e| match e {
             mpsc::error::TrySendError::Closed(_) => closed(),
             mpsc::error::TrySendError::Full(_) => "the program does not read its input".to_owned(),
-        })
+        })?;
+        self.written.extend(key);
+        Ok(())
     }
 
     /// Closes its input once it has read what was written.

@@ -211,7 +211,7 @@ impl<'a> Watch<'a> {
                 self.signal(UnixSignal::SIGINT, program.leader());
                 Ok(())
             }
-            Order::Stdin { text } => program.write(text),
+            Order::Stdin { key, text } => program.write(key, text),
             Order::CloseStdin => {
                 program.close_input();
                 Ok(())

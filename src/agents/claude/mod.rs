@@ -1,0 +1,110 @@
+//! Claude Code: `claude -p`, messages as JSON lines both ways.
+//!
+//! What is relied on was observed with 2.1.329. A turn is one process; the next one resumes the
+//! session. Whatever would prompt comes to a person as a question.
+
+mod hear;
+mod verdict;
+
+use serde_json::json;
+
+use crate::agents::process::Launcher;
+use crate::agents::talk::{Dialect, Letter, Talker, Words};
+use crate::agents::{Capabilities, Error, Permissions, Profile, RunSpec, tools};
+use crate::graph::Framework;
+
+use hear::Claude;
+
+/// The first version in which all was seen that is relied on.
+const FLOOR: [u32; 3] = [2, 1, 197];
+
+/// How this program is launched.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClaudeCode;
+
+impl Talker<ClaudeCode> {
+    /// One that starts its programs by `launcher`.
+    pub fn claude(launcher: Launcher) -> Self {
+        Self::of(ClaudeCode, launcher)
+    }
+}
+
+impl Dialect for ClaudeCode {
+    type Protocol = Claude;
+
+    fn framework(&self) -> Framework {
+        Framework::ClaudeCode
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resume_session: true,
+            steer: true,
+            permissions: true,
+            usage: true,
+            claims: true,
+        }
+    }
+
+    fn program(&self, profile: &Profile) -> Result<Vec<String>, Error> {
+        Ok(vec![profile.command.clone().unwrap_or_else(|| "claude".to_owned())])
+    }
+
+    fn version(&self) -> Option<(&'static [&'static str], [u32; 3])> {
+        Some((&["--version"], FLOOR))
+    }
+
+    fn words(&self, spec: &RunSpec, prompt: &str) -> Result<Words, Error> {
+        let mut program = self.program(&spec.profile)?;
+        let mode = match spec.profile.permissions {
+            Permissions::Ask => "default",
+            Permissions::Edits => "acceptEdits",
+            Permissions::All => "bypassPermissions",
+        };
+        let server = json!({ "mcpServers": { tools::SERVER: {
+            "type": "stdio", "command": tools::command(spec), "args": tools::ARGS,
+            "env": tools::environment(spec),
+        } } });
+        let fixed = [
+            "-p",
+            "--verbose",
+            "--input-format=stream-json",
+            "--output-format=stream-json",
+            "--permission-prompt-tool=stdio",
+            "--strict-mcp-config",
+        ];
+        program.extend(fixed.map(str::to_owned));
+        program.push(format!("--permission-mode={mode}"));
+        program.push(format!("--mcp-config={server}"));
+        program.push(format!("--allowedTools=mcp__{}", tools::SERVER));
+        program.extend(spec.profile.model.iter().map(|model| format!("--model={model}")));
+        program.extend(spec.session.iter().map(|session| format!("--resume={}", session.id)));
+        program.extend(spec.profile.args.iter().cloned());
+        let environment = spec
+            .environment
+            .clone()
+            .with("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+            .with("DISABLE_AUTOUPDATER", "1")
+            // A shell that stays in the background would hold up the end of the turn for minutes.
+            .with("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
+            .with("MCP_TOOL_TIMEOUT", tools::PATIENCE.as_millis().to_string());
+        let environment = match spec.sandbox.kind {
+            crate::sandbox::Kind::None => environment,
+            // Without it nothing is permitted to root without a question.
+            crate::sandbox::Kind::Bwrap | crate::sandbox::Kind::Oci => {
+                environment.with("IS_SANDBOX", "1")
+            }
+        };
+        Ok(Words { program, environment, opening: user("prompt", prompt).line + "\n" })
+    }
+
+    fn protocol(&self, spec: &RunSpec, _: &str) -> Claude {
+        Claude::new(spec.session.clone())
+    }
+}
+
+/// A message of the user.
+fn user(key: impl Into<String>, text: &str) -> Letter {
+    let content = json!([{ "type": "text", "text": text }]);
+    Letter::new(key, &json!({ "type": "user", "message": { "role": "user", "content": content } }))
+}
