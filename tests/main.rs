@@ -3,6 +3,7 @@
 
 mod agents;
 mod chaos;
+mod clis;
 mod config;
 mod crashes;
 mod daemon;
@@ -10,6 +11,7 @@ mod defects;
 mod discord;
 mod engine;
 mod graphs;
+mod model;
 mod pictures;
 mod runs;
 mod scenarios;

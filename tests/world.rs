@@ -184,6 +184,12 @@ impl World {
         command.envs(variables.iter().map(|(name, value)| (name, value))).spawn().unwrap()
     }
 
+    /// Starts the program with more in the environment and leaves it running.
+    pub(crate) fn spawn_program(&self, args: &[&str], variables: &[(&str, OsString)]) -> Child {
+        let mut command = self.program(args);
+        command.envs(variables.iter().map(|(name, value)| (name, value))).spawn().unwrap()
+    }
+
     /// Starts a daemon with the world's `config.yaml`.
     pub(crate) fn serve(&self) -> Child {
         self.serve_with("warn", &[])
@@ -265,6 +271,17 @@ impl World {
         entries.filter(ours).map(|e| e.file_name().to_string_lossy().into_owned()).collect()
     }
 
+    /// Asserts that no file of Taskloom's and nothing in the repository contains `secret`.
+    pub(crate) fn holds_nowhere(&self, secret: &str) {
+        let mut found: Vec<PathBuf> = walk_files(&self.data());
+        found.extend(walk_files(&self.repo()));
+        found.retain(|path| {
+            let bytes = fs::read(path).unwrap_or_default();
+            bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
+        });
+        assert!(found.is_empty(), "{found:?}");
+    }
+
     /// Kills every process of this world, as a power cut would.
     pub(crate) fn kill_all(&self) {
         until("no process is left", || {
@@ -325,6 +342,17 @@ fn said(output: Output) -> Said {
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// All plain files below a directory.
+fn walk_files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let each = |entry: fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => walk_files(&entry.path()),
+        Ok(kind) if kind.is_file() => vec![entry.path()],
+        Ok(_) | Err(_) => vec![],
+    };
+    entries.flat_map(each).collect()
 }
 
 /// Waits for a child with a deadline.

@@ -6,6 +6,7 @@
 //! told; whether it is true is the runner's to find out.
 
 mod claude;
+mod codex;
 mod command;
 pub mod process;
 mod registry;
@@ -28,6 +29,7 @@ use crate::time::Timestamp;
 
 pub use crate::state::Session;
 pub use claude::ClaudeCode;
+pub use codex::CodexServer;
 pub use command::CommandAgent;
 pub use process::Adopted;
 pub use registry::{Place, Registry, UnknownAgent};
@@ -147,6 +149,8 @@ pub struct RunSpec {
     pub dir: PathBuf,
     /// The file that says what to do.
     pub instructions: PathBuf,
+    /// What it is told instead of its instructions where it goes on with a session.
+    pub going_on: Option<PathBuf>,
     /// Where the files of upstream tasks are listed, if there are any.
     pub inputs: Option<PathBuf>,
     /// What the last turn lacked, if this is not the first.

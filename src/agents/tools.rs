@@ -31,6 +31,26 @@ pub(super) const ARGS: [&str; 2] = ["task", "mcp"];
 /// A question waits for a person, who may be asleep: a day.
 pub(super) const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The use of a tool in a line: its name with the command, the file, or the whole input. What an
+/// agent says by our own tools is told as what it says.
+pub fn in_words(name: &str, input: &Value) -> Option<String> {
+    if name.starts_with(&format!("mcp__{SERVER}__")) || name.starts_with(&format!("{SERVER}.")) {
+        return None;
+    }
+    Some(format!("{name} {}", subject(input)).trim_end().to_owned())
+}
+
+/// What a tool is used on.
+pub(super) fn subject(input: &Value) -> String {
+    let names = ["command", "file_path", "path", "url", "pattern", "description"];
+    let known = names.iter().find_map(|name| input[*name].as_str());
+    match known {
+        Some(text) => text.lines().next().unwrap_or_default().to_owned(),
+        None if input.as_object().is_none_or(serde_json::Map::is_empty) => String::new(),
+        None => input.to_string(),
+    }
+}
+
 /// The program: the one that `taskloom task` is for this agent.
 pub(super) fn command(spec: &RunSpec) -> String {
     spec.dir.join("bin/taskloom").display().to_string()

@@ -304,8 +304,11 @@ pub async fn reader(config: &Config) -> Result<SqliteStore, store::Error> {
 
 /// Every adapter there is.
 fn registry(launcher: &Launcher) -> Registry {
-    let adapters: [Arc<dyn Agent>; 2] =
-        [Arc::new(CommandAgent::new(launcher.clone())), Arc::new(Talker::claude(launcher.clone()))];
+    let adapters: [Arc<dyn Agent>; 3] = [
+        Arc::new(CommandAgent::new(launcher.clone())),
+        Arc::new(Talker::claude(launcher.clone())),
+        Arc::new(Talker::codex(launcher.clone())),
+    ];
     let put = |registry: Registry, agent| registry.with(Place::Headless, agent);
     adapters.into_iter().fold(Registry::default(), put)
 }

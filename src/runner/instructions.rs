@@ -77,6 +77,21 @@ impl Brief<'_> {
         text
     }
 
+    /// What an agent is told that remembers its instructions.
+    pub(crate) fn going_on(&self) -> String {
+        let spec = self.spec();
+        let mut text = format!(
+            "You go on with task `{}`, in attempt {}. Your instructions are those that you know; \
+             only the paths of this attempt are new: your notes and logs are in `{}`, where \
+             `instructions.md` says everything again. Look at what is there (`git status`, `git \
+             log`) before you go on.\n",
+            spec.id, self.attempt, self.attempt_dir
+        );
+        self.section(&mut text, "Earlier attempts", self.earlier_attempts());
+        self.section(&mut text, "A note from the operator", self.note.unwrap_or("").to_owned());
+        text
+    }
+
     fn section(&self, text: &mut String, title: &str, body: String) {
         if !body.trim().is_empty() {
             let _ = write!(text, "\n## {title}\n\n{}\n", body.trim_end());
@@ -306,6 +321,13 @@ You ended your turn without saying how your task stands. If it is done, commit y
 the tool `done` (or run `taskloom task done`). If nothing had to be changed, call `no_changes`. If \
 it cannot be done, call `failed` with the reason. If you need a decision, call `ask`. If there is \
 more to do, do it first.
+";
+
+/// What an agent is told that says it is done and has changed nothing.
+pub(crate) const NOTHING: &str = "\
+You ended your turn, and nothing in your working directory has changed. If nothing had to be \
+changed, call the tool `no_changes` (or run `taskloom task no-changes`). If it cannot be done, call \
+`failed` with the reason. Otherwise do what your task says, and then call `done`.
 ";
 
 /// What an agent is told when its gate failed.

@@ -250,6 +250,9 @@ pub struct Question {
     pub text: String,
     /// Answers to choose from; empty: any text.
     pub choices: Vec<String>,
+    /// Whether any other text is an answer too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub free: bool,
 }
 
 impl Question {

@@ -33,6 +33,7 @@ fn spec(desk: &Desk, command: &str) -> RunSpec {
         attempt: 1,
         turn: 0,
         instructions: dir.join("instructions.md"),
+        going_on: None,
         inputs: None,
         feedback: None,
         session: None,

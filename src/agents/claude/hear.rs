@@ -103,13 +103,13 @@ impl Claude {
         match message["subtype"].as_str().unwrap_or_default() {
             "init" => self.begun(message),
             "api_retry" => {
-                let error = text_of(message, "error");
+                let error = text_of(message, "error").replace('_', " ");
                 let status = message["error_status"].as_u64();
                 let why = match status {
                     Some(status) => format!("{error} ({status})"),
-                    None => error.clone(),
+                    None => "no connection to the model".to_owned(),
                 };
-                if status == Some(401) || error == "authentication_failed" {
+                if status == Some(401) || error == "authentication failed" {
                     // It would go on trying for minutes, and nothing would come of it.
                     return vec![Step::Kill(signed_out(&why))];
                 }
@@ -213,7 +213,7 @@ impl Claude {
             let choices = [Some(ALLOW), lasting.then_some(ALWAYS), Some(DENY)];
             tell(AgentEvent::Asked {
                 id: id.clone(),
-                text: format!("May it use {tool}? {}", clip(&subject(&input))),
+                text: format!("May it use {tool}? `{}`", clip(&tools::subject(&input))),
                 choices: choices.into_iter().flatten().map(str::to_owned).collect(),
             })
         } else {
@@ -296,13 +296,6 @@ impl Claude {
         }
         steps
     }
-}
-
-/// What is done with a tool, in a line: the command, the file, or the whole input.
-fn subject(input: &Value) -> String {
-    let names = ["command", "file_path", "path", "url", "pattern"];
-    let known = names.iter().find_map(|name| input[*name].as_str());
-    known.map_or_else(|| input.to_string(), |text| format!("`{text}`"))
 }
 
 /// The results of tools.

@@ -52,6 +52,8 @@ pub(super) struct Conversation<D: Dialect> {
     /// Until when something must have happened: its first word, or its leave.
     patience: Option<Pin<Box<Sleep>>>,
     leaving: bool,
+    /// Its end was decided here, and whatever it still says decides nothing.
+    killed: bool,
     stop: bool,
     trouble: Option<process::Error>,
     exit: Option<Exit>,
@@ -160,6 +162,7 @@ impl<D: Dialect> Conversation<D> {
             over: None,
             patience: Some(Box::pin(sleep(FIRST_WORD))),
             leaving: false,
+            killed: false,
             stop: false,
             trouble: None,
             exit: None,
@@ -245,6 +248,13 @@ impl<D: Dialect> Conversation<D> {
             self.patience = None;
         }
         for step in self.protocol.hear(line.trim()) {
+            if self.killed {
+                // How it takes its end is no news.
+                if let Step::Tell(event @ AgentEvent::Usage { .. }) = step {
+                    self.tell(event, ahead);
+                }
+                continue;
+            }
             if self.over.is_some() && goes_on(&step) {
                 // A message came just before its leave: that is another turn of its own.
                 self.over = None;
@@ -257,8 +267,7 @@ impl<D: Dialect> Conversation<D> {
                 Step::Over(outcome) => self.over = Some(outcome),
                 Step::Kill(outcome) => {
                     self.over = Some(outcome);
-                    self.leaving = true;
-                    self.stop = true;
+                    (self.killed, self.leaving, self.stop) = (true, true, true);
                 }
             }
         }

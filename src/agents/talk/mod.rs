@@ -122,7 +122,8 @@ fn prompt(spec: &RunSpec) -> Result<String, Error> {
         turn::feedback_file(spec, feedback)?;
         return Ok(feedback.clone());
     }
-    let path = &spec.instructions;
+    let path = spec.going_on.as_ref().filter(|_| spec.session.is_some());
+    let path = path.unwrap_or(&spec.instructions);
     let failed = |source| process::Error::Io { doing: "read", path: path.clone(), source };
     Ok(std::fs::read_to_string(path).map_err(failed)?)
 }

@@ -259,6 +259,9 @@ pub(crate) struct LogsArgs {
     /// Which attempt, from 0 [default: the last].
     #[arg(long, value_name = "N")]
     pub(crate) attempt: Option<u32>,
+    /// What the agent's program wrote, in its own language, instead of what it means.
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 #[derive(Debug, Args)]

@@ -42,14 +42,14 @@ pub(crate) async fn logs(common: &Common, args: &LogsArgs) -> Outcome {
     let records = layout.records(&view.run.project, &view.info.name, &id, attempt);
     let dirs = [dir.as_path(), records.as_path()];
     if common.json {
-        let logs: Vec<Value> = log_files(dirs)
+        let logs: Vec<Value> = log_files(dirs, args.raw)
             .iter()
             .map(|path| json!({ "path": path, "text": text_of(path) }))
             .collect();
         outln!("{:#}", json!({ "task": id, "attempt": attempt, "logs": logs }));
         return Ok(0);
     }
-    follow(&reading, &view, task, dirs, args.follow).await
+    follow(&reading, &view, task, dirs, args).await
 }
 
 /// Prints the logs of an attempt, agent's turns and gates in turn; goes on while more comes.
@@ -58,12 +58,12 @@ async fn follow(
     view: &RunView,
     task: TaskIx,
     dirs: [&Path; 2],
-    on: bool,
+    args: &LogsArgs,
 ) -> Outcome {
     let mut shown: Vec<(PathBuf, u64)> = Vec::new();
     loop {
-        let over = !on || attempt_over(reading, view, task, dirs).await?;
-        for path in log_files(dirs) {
+        let over = !args.follow || attempt_over(reading, view, task, dirs).await?;
+        for path in log_files(dirs, args.raw) {
             if !shown.iter().any(|(known, _)| *known == path) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let dim = Style::new().dim().for_stderr();

@@ -23,7 +23,7 @@ use crate::orchestrator::RunView;
 use crate::render::table::{Align, Table};
 use crate::render::words;
 use crate::runner::Layout;
-use crate::state::TaskRecord;
+use crate::state::{TaskRecord, TaskState};
 use crate::store::Store as _;
 
 /// How deep `list --graphs` looks into a directory.
@@ -263,6 +263,30 @@ fn indented(text: &str) -> String {
     words::visible(text.trim_end()).replace('\n', "\n    ")
 }
 
+/// What a task asks, or how its last attempt failed.
+fn beyond_waiting(record: &TaskRecord) -> String {
+    let Some(more) = &record.more else { return String::new() };
+    let mut text = String::new();
+    if let Some(question) = &more.question {
+        let _ = writeln!(text, "  it asks: {}", indented(&question.text));
+        if !question.choices.is_empty() {
+            let _ = writeln!(text, "  choices: {}", indented(&question.choices.join(" | ")));
+        }
+    }
+    let failed = matches!(record.state, TaskState::Failed { .. } | TaskState::Ready);
+    if let Some(failure) = more.failure.as_ref().filter(|_| failed) {
+        let _ = writeln!(
+            text,
+            "  attempt {}: {}: {}",
+            failure.attempt + 1,
+            failure.class,
+            failure.message
+        );
+    }
+    text
+}
+
+/// Says why a task does not run.
 pub(crate) async fn why(common: &Common, text: &str) -> Outcome {
     let reading = Reading::open(common).await?;
     let named = reading.part(text).await?;
@@ -277,7 +301,10 @@ pub(crate) async fn why(common: &Common, text: &str) -> Outcome {
         "needs_person": waiting.is_some_and(|w| w.needs_person()),
     });
     print(common, &json, || match waiting {
-        Some(waiting) => format!("{}/{id} ({}): {waiting}\n", view.info.name, record.state.word()),
+        Some(waiting) => {
+            let state = record.state.word();
+            format!("{}/{id} ({state}): {waiting}\n{}", view.info.name, beyond_waiting(record))
+        }
         None => format!("{}/{id}: {}\n", view.info.name, record.state),
     })
 }

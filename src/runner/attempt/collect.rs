@@ -3,6 +3,7 @@
 use crate::git::{self, Changes, Checkout, Kind, RefChange, RefName, Why};
 use crate::ids::CommitId;
 use crate::notify::Output;
+use crate::runner::attempt::prepare::Prepared;
 use crate::runner::attempt::{Attempt, Break};
 use crate::runner::job::{Report, StepFailure};
 use crate::runner::lanes::pulls::branch;
@@ -35,10 +36,10 @@ pub(super) struct Collected {
 
 impl Attempt<'_> {
     /// Imports what HEAD of the worktree names and commits what was not committed.
-    pub(super) async fn collect(&self, checkout: &Checkout, turn: u32) -> Result<Collected, Break> {
-        let commit = self.import(checkout, self.ended_at(turn)).await?;
+    pub(super) async fn collect(&self, prepared: &Prepared, turn: u32) -> Result<Collected, Break> {
+        let commit = self.import(&prepared.checkout, self.ended_at(turn)).await?;
         let bare = &self.project.bare;
-        let base = &checkout.base;
+        let base = &prepared.lane;
         let commits = bare.ahead(base, &commit).await.map_err(|error| trouble(&error))?;
         let changes = bare.changes(base, &commit).await.map_err(|error| trouble(&error))?;
         let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);

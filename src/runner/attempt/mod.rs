@@ -16,11 +16,13 @@ mod work;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::agents::{AgentRun, Command};
 use crate::crash;
 use crate::git::Place;
 use crate::graph::{PrPolicy, Task, TaskIx};
 use crate::ids::CommitId;
 use crate::notify::{Output, TaskRef};
+use crate::runner::instructions::{NOTHING, NUDGE};
 use crate::runner::job::{AttemptContext, Found, Job, Report, Reporter, RunInfo, StepFailure};
 use crate::runner::project::Project;
 use crate::runner::shop::Inner;
@@ -177,21 +179,27 @@ impl Attempt<'_> {
             self.launch(&prepared, &mut ears, record).await?;
         let mut last: Option<CommitId> = None;
         for round in begun.. {
-            record.begin_turn(round - 1);
+            record
+                .begin_turn(round - 1, prepared.claims())
+                .map_err(|error| Break::Step(self.cannot_write(&error)))?;
             self.work(&mut agent, record, &mut ears).await?;
-            if prepared.claims() && record.claim.is_none() && round == 1 {
-                let nudge = crate::runner::instructions::NUDGE.to_owned();
-                self.say(Output::Line("ended its turn without a word; asked once".to_owned()));
-                agent
-                    .send(crate::agents::Command::User(nudge))
-                    .await
-                    .map_err(|error| prepare::agent_trouble(&error))?;
+            // Who can speak is asked once what its silence, or its nothing, means.
+            let asks = prepared.claims() && round == 1;
+            if asks && record.claim.is_none() {
+                self.ask_again(&mut agent, NUDGE, "ended its turn without a word").await?;
                 continue;
             }
             self.step(Step::Gating);
-            let collected = self.collect(&prepared.checkout, round - 1).await?;
+            let collected = self.collect(&prepared, round - 1).await?;
             crash::point("attempt.collected");
-            self.demand_work(&collected, record)?;
+            match self.demand_work(&collected, record) {
+                Err(_) if asks && record.refused.is_empty() => {
+                    self.ask_again(&mut agent, NOTHING, "changed nothing").await?;
+                    self.step(Step::Working);
+                    continue;
+                }
+                demanded => demanded?,
+            }
             self.demand_word(&prepared, record)?;
             let gated = tokio::select! {
                 gated = self.gate(&collected.commit, round, resumed) => gated?,
@@ -215,7 +223,7 @@ impl Attempt<'_> {
             self.point_branch(&collected.commit).await?;
             crash::point("attempt.pointed");
             return Ok(AttemptOutcome::Proposed(Proposal {
-                base: prepared.checkout.base.clone(),
+                base: prepared.lane.clone(),
                 commits: collected.commits,
                 files: collected.files,
                 insertions: collected.insertions,
@@ -226,6 +234,17 @@ impl Attempt<'_> {
             }));
         }
         unreachable!("BUG: the rounds of a gate are bounded")
+    }
+
+    async fn ask_again(
+        &self,
+        agent: &mut Box<dyn AgentRun>,
+        text: &str,
+        why: &str,
+    ) -> Result<(), Break> {
+        self.say(Output::Line(format!("{why}; it is asked once")));
+        agent.send(Command::User(text.to_owned())).await.map_err(|e| prepare::agent_trouble(&e))?;
+        Ok(())
     }
 
     /// Ending well with nothing done is no success unless the task may.

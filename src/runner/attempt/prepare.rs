@@ -24,10 +24,13 @@ use crate::runner::lanes::pulls::{branch, head_of};
 use crate::runner::project::told;
 use crate::runner::shop::Chosen;
 use crate::sandbox;
-use crate::state::{AttemptOutcome, FailureClass, Step};
+use crate::state::{AttemptOutcome, FailureClass, Session, Step};
 
 /// Where an agent that begins anew finds the work of earlier attempts.
 const PREVIOUS_REF: &str = "refs/taskloom/previous";
+
+/// What an agent is told that remembers what its task is.
+const GOING_ON: &str = "going-on.md";
 
 /// How much of a note to a task is passed on, and how many notes.
 const NOTES_MAX: usize = 50;
@@ -38,6 +41,9 @@ struct Receipt {
     worktree: String,
     branch: String,
     base: CommitId,
+    /// Where its lane was: what the branch has beyond that is the task's work. An attempt that
+    /// goes on with the work of earlier ones begins beyond it.
+    lane: CommitId,
     sandbox: sandbox::Receipt,
     framework: String,
 }
@@ -45,6 +51,8 @@ struct Receipt {
 /// A worktree with everything that the agent is given.
 pub(super) struct Prepared {
     pub(super) checkout: Checkout,
+    /// Where its lane was when the attempt began.
+    pub(super) lane: CommitId,
     spec: RunSpec,
     agent: std::sync::Arc<dyn Agent>,
 }
@@ -74,13 +82,12 @@ impl Attempt<'_> {
             .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
         let receipt: Option<Receipt> = files::read_json(&self.records.join("receipt.json"))
             .map_err(|error| self.cannot_write(&error))?;
-        let known = self
-            .project
-            .checkouts
-            .lookup(&self.place)
-            .filter(|found| receipt.as_ref().is_some_and(|receipt| receipt.base == found.base));
-        let checkout = match known {
-            Some(checkout) => checkout,
+        let known = self.project.checkouts.lookup(&self.place).and_then(|found| {
+            let receipt = receipt.filter(|receipt| receipt.base == found.base)?;
+            Some((found, receipt.lane))
+        });
+        let (checkout, lane) = match known {
+            Some(known) => known,
             None => self.fresh_checkout(&*agent).await?,
         };
         crash::point("attempt.checkout");
@@ -94,6 +101,7 @@ impl Attempt<'_> {
             worktree: checkout.tree.display().to_string(),
             branch: self.branch_name(),
             base: checkout.base.clone(),
+            lane: lane.clone(),
             sandbox: sandbox::receipt(&spec.sandbox)
                 .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?,
             framework: agent.kind().word().to_owned(),
@@ -101,7 +109,7 @@ impl Attempt<'_> {
         files::write_json(&self.records.join("receipt.json"), &receipt)
             .map_err(|error| self.cannot_write(&error))?;
         crash::point("attempt.receipt");
-        Ok(Prepared { checkout, spec, agent })
+        Ok(Prepared { checkout, lane, spec, agent })
     }
 
     /// The agent's home. One that can go on with its conversation keeps it there over the
@@ -124,13 +132,11 @@ impl Attempt<'_> {
 
     /// An agent that can take its session up again goes on with its own commits; any other begins
     /// at the lane's head and finds them under a ref. After a conflict everybody does.
-    async fn fresh_checkout(&self, agent: &dyn Agent) -> Result<Checkout, StepFailure> {
+    async fn fresh_checkout(&self, agent: &dyn Agent) -> Result<(Checkout, CommitId), StepFailure> {
         self.refuse_unsaved()?;
         let lane = head_of(&self.project, &branch(&self.lane_branch_name())).await?;
         let kept = self.context.kept.clone().filter(|_| !self.context.fresh);
-        let conflict =
-            self.context.failure.as_ref().is_some_and(|f| f.class == FailureClass::Conflict);
-        let resumes = agent.capabilities().resume_session && !conflict;
+        let resumes = self.goes_on(agent);
         let previous = RefName::new(PREVIOUS_REF).expect("BUG: a ref of ours");
         let refs: Vec<(RefName, CommitId)> =
             kept.iter().map(|kept| (previous.clone(), kept.clone())).collect();
@@ -141,7 +147,20 @@ impl Attempt<'_> {
             commit: kept.as_ref().filter(|_| resumes).unwrap_or(&lane),
             refs: &refs,
         };
-        clean_checkout(&self.project.checkouts, &order).await
+        let checkout = clean_checkout(&self.project.checkouts, &order).await?;
+        Ok((checkout, lane))
+    }
+
+    /// Whether the agent goes on where it was: in its own commits, not at the lane's head.
+    fn goes_on(&self, agent: &dyn Agent) -> bool {
+        let conflict =
+            self.context.failure.as_ref().is_some_and(|f| f.class == FailureClass::Conflict);
+        agent.capabilities().resume_session && !conflict && !self.context.fresh
+    }
+
+    /// The conversation that the agent goes on with.
+    fn session(&self) -> Option<Session> {
+        self.context.session.clone().filter(|_| !self.context.fresh)
     }
 
     /// A worktree that holds what exists nowhere else is not written over.
@@ -193,9 +212,10 @@ impl Attempt<'_> {
             worktree: checkout.tree.clone(),
             dir: self.dir.clone(),
             instructions: self.dir.join("instructions.md"),
+            going_on: self.session().map(|_| self.dir.join(GOING_ON)),
             inputs: Some(self.dir.join("inputs.json")),
             feedback: None,
-            session: self.context.session.clone().filter(|_| !self.context.fresh),
+            session: self.session(),
             environment,
             sandbox: self.sandbox_request(&checkout.tree),
             deadline: Some(self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout)),
@@ -214,8 +234,7 @@ impl Attempt<'_> {
                 dir.display().to_string()
             })
             .collect();
-        let begins_anew = !agent.capabilities().resume_session && !self.context.fresh;
-        let kept = self.context.kept.is_some() && begins_anew;
+        let kept = self.context.kept.is_some() && !self.context.fresh && !self.goes_on(agent);
         let kind = self.spec().agent.isolation.sandbox.unwrap_or(self.shop.options.sandbox);
         let (worktree, dir) = (checkout.tree.display().to_string(), self.dir.display().to_string());
         let (own, lane) = (self.branch_name(), self.lane_branch_name());
@@ -238,6 +257,7 @@ impl Attempt<'_> {
             sandbox: bounds(kind),
         };
         files::write(&self.dir.join("instructions.md"), brief.markdown().as_bytes())?;
+        files::write(&self.dir.join(GOING_ON), brief.going_on().as_bytes())?;
         files::write_json(&self.dir.join("manifest.json"), &brief.manifest())?;
         files::write_json(&self.dir.join("policies.json"), &brief.policies())?;
         files::write_json(&self.dir.join("inputs.json"), &inputs)?;

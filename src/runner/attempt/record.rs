@@ -36,7 +36,10 @@ pub(crate) struct Outputs {
 #[derive(Debug)]
 pub(crate) struct Record {
     dir: PathBuf,
+    records: PathBuf,
     transcript: File,
+    /// What people are shown of this turn, where the program's own output says it otherwise.
+    said: Option<File>,
     attempt: u32,
     pub(crate) summary: Option<String>,
     pub(crate) concerns: Vec<Concern>,
@@ -67,8 +70,10 @@ impl Record {
         Ok(Self {
             // What the agent said is heard again from the beginning.
             transcript: files::begin(&dir.join("transcript.jsonl"))?,
+            said: None,
             turn: 0,
             dir: dir.to_owned(),
+            records: records.to_owned(),
             attempt,
             summary: None,
             concerns: Vec::new(),
@@ -90,25 +95,44 @@ impl Record {
         self.no_changes
     }
 
-    /// A new turn: what was claimed before is void.
-    pub(crate) fn begin_turn(&mut self, turn: u32) {
+    /// A new turn: what was claimed before is void. `wordy` is an agent whose program writes
+    /// more than words.
+    pub(crate) fn begin_turn(&mut self, turn: u32, wordy: bool) -> io::Result<()> {
+        let said = self.records.join(format!("said-{turn}.log"));
+        self.said = wordy.then(|| files::begin(&said)).transpose()?;
         self.claim = None;
         self.no_changes = false;
         self.open.clear();
         self.asks.clear();
         self.tools.clear();
         self.turn = turn;
+        Ok(())
+    }
+
+    /// Takes down what people are shown.
+    pub(crate) fn shown(&self, text: &str) {
+        if let Some(mut said) = self.said.as_ref()
+            && let Err(error) = said.write_all(format!("{text}\n").as_bytes())
+        {
+            tracing::warn!(%error, dir = %self.records.display(), "what was said has a gap");
+        }
     }
 
     /// The place of a question of the current turn.
     pub(crate) fn question(&self, seq: u64, text: &str, choices: &[String]) -> Question {
-        Question { turn: self.turn, seq, text: text.to_owned(), choices: choices.to_vec() }
+        Question {
+            turn: self.turn,
+            seq,
+            text: text.to_owned(),
+            choices: choices.to_vec(),
+            free: false,
+        }
     }
 
     /// Takes down what the agent asks by its own means. It counts from far above all signals.
     pub(crate) fn ask(&mut self, id: String, text: &str, choices: &[String]) -> Question {
         self.asks.push(id);
-        self.question(ASKS_FROM + self.asks.len() as u64, text, choices)
+        Question { free: true, ..self.question(ASKS_FROM + self.asks.len() as u64, text, choices) }
     }
 
     /// The agent's own name of a question, if it asked by its own means.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::agents::process::log_path;
 use crate::agents::signals::{Signal, Signalled};
-use crate::agents::{AgentEvent, AgentRun, Command, TurnOutcome};
+use crate::agents::{AgentEvent, AgentRun, Command, TurnOutcome, tools};
 use crate::notify::Output;
 use crate::runner::attempt::prepare::agent_trouble;
 use crate::runner::attempt::record::Record;
@@ -97,10 +97,17 @@ impl Attempt<'_> {
         }
     }
 
+    /// One line of what the agent does, as people see it.
+    fn tell(&self, record: &Record, line: String) {
+        record.shown(&format!("▸ {line}"));
+        self.say(Output::Line(line));
+    }
+
     fn take_in(&self, event: AgentEvent, record: &mut Record) -> Result<(), Break> {
         match event {
             AgentEvent::Text(text) => {
                 record.transcribe(&json!({ "text": text }));
+                record.shown(&text);
                 self.say(Output::Text(text + "\n"));
             }
             AgentEvent::Thought(text) => {
@@ -109,11 +116,17 @@ impl Attempt<'_> {
             }
             AgentEvent::ToolStart { id, name, input } => {
                 record.tools.insert(id);
-                self.say(Output::Line(format!("{name} {input}")));
+                if let Some(words) = tools::in_words(&name, &input) {
+                    self.tell(record, words);
+                }
                 record.transcribe(&json!({ "tool": name, "input": input }));
             }
             AgentEvent::ToolEnd { id, ok, output } => {
                 record.tools.remove(&id);
+                if !ok {
+                    let first = output.trim().lines().next().unwrap_or("without a word");
+                    self.tell(record, format!("that failed: {first}"));
+                }
                 record.transcribe(&json!({ "tool_ended": ok, "output": output }));
             }
             AgentEvent::Usage { tokens, usd, session } => record.spend(tokens, usd, session),
@@ -127,17 +140,17 @@ impl Attempt<'_> {
             AgentEvent::Retrying { attempt, max, delay, why } => {
                 let of = max.map(|max| format!(" of {max}")).unwrap_or_default();
                 let wait = humantime::format_duration(Duration::from_secs(delay.as_secs()));
-                self.say(Output::Line(format!("{why}: try {attempt}{of} in {wait}")));
+                self.tell(record, format!("{why}: tried again in {wait} ({attempt}{of})"));
                 record.transcribe(&json!({ "retrying": attempt, "why": why }));
             }
             AgentEvent::PermissionDenied { tool } => {
                 record.refused.insert(tool.clone());
-                self.say(Output::Line(format!("{tool} was refused")));
+                self.tell(record, format!("{tool} was refused"));
                 record.transcribe(&json!({ "permission_denied": tool }));
             }
             AgentEvent::Limit { rejected, window, resets_at } => {
                 let how = if rejected { "reached" } else { "near" };
-                self.say(Output::Line(format!("the {window} limit is {how}")));
+                self.tell(record, format!("the {window} limit is {how}"));
                 record.transcribe(
                     &json!({ "limit": window, "rejected": rejected, "resets_at": resets_at }),
                 );
@@ -161,12 +174,15 @@ impl Attempt<'_> {
                 let asked = record.question(u64::from(said.seq), question, choices);
                 self.put(asked, record);
             }
-            Signal::Progress { text } => self.say(Output::Line(text.clone())),
-            Signal::Concern { text } => self.say(Output::Line(format!("concern: {text}"))),
-            Signal::OpsConcern { text } => self.say(Output::Line(format!("ops concern: {text}"))),
-            Signal::Done { .. }
-            | Signal::NoChanges {}
-            | Signal::Failed { .. }
+            Signal::Progress { text } => self.tell(record, text.clone()),
+            Signal::Concern { text } => self.tell(record, format!("concern: {text}")),
+            Signal::OpsConcern { text } => self.tell(record, format!("ops concern: {text}")),
+            Signal::Done { summary } => {
+                let summary = summary.as_ref().map(|text| format!(": {text}"));
+                self.tell(record, format!("says that it is done{}", summary.unwrap_or_default()));
+            }
+            Signal::NoChanges {} => self.tell(record, "says that nothing must change".to_owned()),
+            Signal::Failed { .. }
             | Signal::Summary { .. }
             | Signal::Declare { .. }
             | Signal::Note { .. }
@@ -181,7 +197,7 @@ impl Attempt<'_> {
         if self.context.answers.contains(&asked.place()) {
             return;
         }
-        self.say(Output::Line(format!("asks: {}", asked.text)));
+        self.tell(record, format!("asks: {}", asked.text));
         if record.open.is_empty() {
             self.reporter.report(Report::Asked(asked.clone()));
         }
@@ -231,7 +247,11 @@ impl Attempt<'_> {
             TurnOutcome::SessionSpent { why } => {
                 // The next attempt begins another conversation, on top of the same work.
                 record.session = None;
-                fail(FailureClass::AgentFailed, why)
+                let class = match self.context.session {
+                    Some(_) => FailureClass::Transient,
+                    None => FailureClass::AgentFailed,
+                };
+                fail(class, why)
             }
             TurnOutcome::CannotStart { why } => fail(FailureClass::CannotStart, why),
             TurnOutcome::Lost { why } => fail(FailureClass::Lost, why),

@@ -127,6 +127,7 @@ impl Outside {
                     seq: 1,
                     text: "?".to_owned(),
                     choices: vec![],
+                    free: false,
                 })]
             }
             Life::Works => match self.dice.below(10) {

@@ -189,7 +189,13 @@ impl Inner {
             (None, Act::Hang) => return Vec::new(),
             (None, Act::Ask(text)) => {
                 let (turn, seq, choices) = (0, 1, Vec::new());
-                return vec![Report::Asked(Question { turn, seq, text: text.clone(), choices })];
+                return vec![Report::Asked(Question {
+                    turn,
+                    seq,
+                    text: text.clone(),
+                    choices,
+                    free: false,
+                })];
             }
             (None, Act::Succeed | Act::Conflict | Act::StumbleAtMerge | Act::Doubt(_)) => {
                 AttemptOutcome::Proposed(self.proposal())

@@ -38,7 +38,8 @@ impl Run {
         if text.trim().is_empty() {
             return Err(Failure::user("the answer is empty"));
         }
-        if !question.choices.is_empty() && !question.choices.iter().any(|c| c == text) {
+        let bound = !question.choices.is_empty() && !question.free;
+        if bound && !question.choices.iter().any(|c| c == text) {
             return Err(Failure::user(format!("`{text}` is not among the answers"))
                 .hint(format!("choose one of: {}", question.choices.join(", "))));
         }

@@ -1,0 +1,117 @@
+//! Codex: `codex app-server`, JSON-RPC as lines both ways.
+//!
+//! What is relied on was observed with 0.169.0. A turn is one process; the next one resumes the
+//! thread. Codex has a sandbox of its own, which also stands without one of Taskloom's; what it
+//! wants beyond that comes to a person as a question.
+
+mod hear;
+mod verdict;
+
+use serde_json::{Value, json};
+
+use crate::agents::process::Launcher;
+use crate::agents::talk::{Dialect, Letter, Talker, Words};
+use crate::agents::{Capabilities, Error, Permissions, Profile, RunSpec, tools};
+use crate::graph::Framework;
+
+use hear::Codex;
+
+/// The first version in which all was seen that is relied on.
+const FLOOR: [u32; 3] = [0, 169, 0];
+
+/// How this program is launched.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CodexServer;
+
+impl Talker<CodexServer> {
+    /// One that starts its programs by `launcher`.
+    pub fn codex(launcher: Launcher) -> Self {
+        Self::of(CodexServer, launcher)
+    }
+}
+
+impl Dialect for CodexServer {
+    type Protocol = Codex;
+
+    fn framework(&self) -> Framework {
+        Framework::Codex
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resume_session: true,
+            steer: true,
+            permissions: true,
+            usage: true,
+            claims: true,
+        }
+    }
+
+    fn program(&self, profile: &Profile) -> Result<Vec<String>, Error> {
+        Ok(vec![profile.command.clone().unwrap_or_else(|| "codex".to_owned())])
+    }
+
+    fn version(&self) -> Option<(&'static [&'static str], [u32; 3])> {
+        Some((&["--version"], FLOOR))
+    }
+
+    fn words(&self, spec: &RunSpec, _: &str) -> Result<Words, Error> {
+        let mut program = self.program(&spec.profile)?;
+        program.push("app-server".to_owned());
+        let fixed = [
+            "check_for_update_on_startup=false",
+            // A snapshot of the shell is one of its environment: keys would lie in a file.
+            "features.shell_snapshot=false",
+            // What the model runs does not see keys either.
+            "shell_environment_policy.ignore_default_excludes=false",
+        ];
+        program.extend(fixed.map(|setting| format!("--config={setting}")));
+        program.extend(spec.profile.args.iter().cloned());
+        let client = json!({ "name": "taskloom", "version": env!("CARGO_PKG_VERSION") });
+        let hello =
+            json!({ "id": "hello", "method": "initialize", "params": { "clientInfo": client } });
+        let opening = [hello, json!({ "method": "initialized" }), thread(spec)];
+        let opening = opening.iter().map(|message| format!("{message}\n")).collect();
+        Ok(Words { program, environment: spec.environment.clone(), opening })
+    }
+
+    fn protocol(&self, spec: &RunSpec, prompt: &str) -> Codex {
+        Codex::new(spec.session.clone(), prompt)
+    }
+}
+
+/// Begins the thread, or goes on with it.
+fn thread(spec: &RunSpec) -> Value {
+    let (approval, sandbox) = match spec.profile.permissions {
+        Permissions::Ask => ("untrusted", "workspace-write"),
+        Permissions::Edits => ("on-request", "workspace-write"),
+        Permissions::All => ("never", "danger-full-access"),
+    };
+    let server = json!({
+        "command": tools::command(spec), "args": tools::ARGS, "env": tools::environment(spec),
+        // What an agent says to Taskloom needs nobody's leave.
+        "default_tools_approval_mode": "approve",
+        "tool_timeout_sec": tools::PATIENCE.as_secs(),
+    });
+    let mut params = json!({
+        "cwd": spec.worktree, "approvalPolicy": approval, "sandbox": sandbox,
+        "config": { format!("mcp_servers.{}", tools::SERVER): server },
+    });
+    if let Some(model) = &spec.profile.model {
+        params["model"] = json!(model);
+    }
+    let method = match &spec.session {
+        None => "thread/start",
+        Some(session) => {
+            params["threadId"] = json!(session.id);
+            params["excludeTurns"] = json!(true);
+            "thread/resume"
+        }
+    };
+    json!({ "id": "thread", "method": method, "params": params })
+}
+
+/// A request of ours; its id is also its key.
+fn request(id: &str, method: &str, params: &Value) -> Letter {
+    Letter::new(id, &json!({ "id": id, "method": method, "params": params }))
+}

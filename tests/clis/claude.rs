@@ -1,0 +1,258 @@
+//! Claude Code.
+
+use std::process::Child;
+
+use serde_json::{Value, json};
+
+use super::stage::{KEY, Stage, bash, done, file, now, signal, table};
+use crate::model::{Step, refuse, say, tool};
+use crate::world::{ended, signal as kill, until};
+
+fn limit() -> Step {
+    refuse(429, "rate_limit_error", "This request would exceed your rate limit.")
+}
+
+fn over() -> Step {
+    say("All finished.")
+}
+
+/// Every task has another scenario, and what people read of its end is the table.
+#[test]
+fn every_way_that_a_turn_can_go_is_told_as_what_it_is() {
+    let Some(stage) = Stage::claude() else { return };
+    let mut tasks: Vec<(&str, String)> = Vec::new();
+    let mut play = |name: &'static str, more: &str, steps: Vec<Step>| {
+        stage.model.script(name, steps);
+        tasks.push((name, format!("    max_attempts: 1\n{more}")));
+    };
+    play("writes", "", vec![file("writes"), done("wrote it"), over()]);
+    let gate = "    completion_gate: test -f gated.txt\n";
+    let fixes = vec![file("other"), done("trust me"), over(), file("gated"), done("now"), over()];
+    play("gated", gate, fixes);
+    play("forgets", "", vec![file("forgets"), over(), done("it is done"), over()]);
+    play("thinks-again", "", vec![done("did it"), over(), file("again"), done("now"), over()]);
+    play("unchanged", "", vec![done("did it"), over(), signal("no_changes", json!({})), over()]);
+    play("silent", "", vec![over()]);
+    play("claims", "", vec![done("did all of it"), over()]);
+    let reason = json!({ "reason": "the door is locked" });
+    play("gives-up", "", vec![signal("failed", reason), over()]);
+    let brief = limit().header("retry-after", 1).times(1, "better now");
+    play("limited", "", vec![brief, file("limited"), done("x"), over()]);
+    play("limited-long", "", vec![limit().header("retry-after", 1)]);
+    play("overloaded", "", vec![refuse(529, "overloaded_error", "Overloaded")]);
+    play("broken", "", vec![refuse(500, "api_error", "Internal server error")]);
+    play("signed-out", "", vec![refuse(401, "authentication_error", "invalid x-api-key")]);
+    let credit = "Your credit balance is too low to access the Anthropic API.";
+    play("penniless", "", vec![refuse(400, "invalid_request_error", credit)]);
+    let long = "prompt is too long: 250000 tokens > 200000 maximum";
+    play("too-long", "", vec![refuse(400, "invalid_request_error", long)]);
+    play("refuses", "", vec![say("No.").stop("refusal")]);
+    play("cut", "", vec![say("partly").cut()]);
+    play("short-turns", "    agent: short\n", vec![file("short-turns"), over()]);
+    play("mute", "    agent: mute\n", vec![bash("touch mute.txt"), over()]);
+    play("noisy", "    agent: noisy\n", vec![file("noisy"), done("heard"), over()]);
+    play("terminated", "    agent: free\n", vec![bash("kill -TERM $PPID"), over()]);
+    let orphan = "(setsid tail -f /dev/null &); kill -KILL $PPID; tail -f /dev/null";
+    play("killed", "    agent: free\n", vec![bash(orphan), over()]);
+    let left = "setsid tail -f /dev/null > /dev/null 2>&1 & echo > leaves.txt";
+    play("leaves", "    agent: free\n", vec![bash(left), done("left one behind"), over()]);
+    let tasks: Vec<(&str, &str)> = tasks.iter().map(|(id, more)| (*id, more.as_str())).collect();
+    let said = stage.run(&stage.graph_of("outcomes", &tasks));
+    assert_eq!(said.code, 1, "{}\n{}", said.out, said.err);
+    insta::assert_snapshot!(table(&stage, "outcomes"));
+    insta::assert_snapshot!("what_a_fix_reads_like", stage.log("gated"));
+    stage.nothing_is_left();
+}
+
+/// A run whose task has come to a question.
+fn asked(name: &str, steps: Vec<Step>) -> Option<(Stage, Child)> {
+    let stage = Stage::claude()?;
+    stage.model.script(name, steps);
+    let run = stage.spawn(&stage.graph(name, ""));
+    stage.waits("asks you");
+    Some((stage, run))
+}
+
+#[test]
+fn what_it_may_not_do_is_done_when_a_person_allows_it() {
+    let steps = vec![bash("sh -c 'touch allowed.txt'"), done("made it"), over()];
+    let Some((stage, run)) = asked("allowed", steps) else { return };
+    let why = stage.why();
+    assert!(why.contains("May it use Bash? `sh -c 'touch allowed.txt'`"), "{why}");
+    assert!(why.contains("choices: Allow"), "{why}");
+    let said = stage.world.taskloom(&["answer", "work", "Allow"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(ended(run).code, 0);
+    assert_eq!(stage.file("allowed.txt"), "");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn what_a_person_refuses_is_not_done_and_the_reason_is_heard() {
+    let steps = vec![bash("sh -c 'touch refused.txt'"), file("instead"), done("other"), over()];
+    let Some((stage, run)) = asked("refused", steps) else { return };
+    stage.world.taskloom(&["answer", "work", "use the other tool"]);
+    assert_eq!(ended(run).code, 0);
+    assert_eq!(stage.world.git(&["ls-tree", "--name-only", "main", "refused.txt"]), "");
+    let heard = stage.model.asked("refused")[1].body.to_string();
+    assert!(heard.contains("use the other tool"), "{heard}");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn questions_of_its_own_are_answered_one_by_one() {
+    let question = |text: &str, choices: [&str; 2]| {
+        let options = choices.map(|label| json!({ "label": label, "description": label }));
+        json!({ "question": text, "header": "Which", "multiSelect": false, "options": options })
+    };
+    let questions =
+        [question("Which db?", ["sqlite", "postgres"]), question("Which port?", ["80", "81"])];
+    let steps = vec![
+        tool("AskUserQuestion", json!({ "questions": questions })),
+        file("x"),
+        done("x"),
+        over(),
+    ];
+    let Some((stage, run)) = asked("questions", steps) else { return };
+    assert!(stage.why().contains("Which db?"), "{}", stage.why());
+    stage.world.taskloom(&["answer", "work", "postgres"]);
+    until("the second question", || stage.why().contains("Which port?"));
+    stage.world.taskloom(&["answer", "work", "81"]);
+    assert_eq!(ended(run).code, 0);
+    let heard = stage.model.asked("questions")[1].body.to_string();
+    assert!(heard.contains("postgres") && heard.contains("81"), "{heard}");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_question_by_the_tool_of_taskloom_waits_for_its_answer() {
+    let question = json!({ "question": "Tabs or spaces?", "choices": ["tabs", "spaces"] });
+    let steps = vec![signal("ask", question), file("y"), done("y"), over()];
+    let Some((stage, run)) = asked("tool-asks", steps) else { return };
+    stage.world.taskloom(&["answer", "work", "spaces"]);
+    assert_eq!(ended(run).code, 0);
+    let heard = stage.model.asked("tool-asks")[1].body.to_string();
+    assert!(heard.contains("spaces"), "{heard}");
+    stage.nothing_is_left();
+}
+
+/// A run whose agent is in the middle of a command, until `go` is there.
+fn held(name: &str, then: Vec<Step>) -> Option<(Stage, Child)> {
+    let stage = Stage::claude()?;
+    let go = stage.world.path("go");
+    let wait = bash(&format!("until test -e {}; do read -t 0.1 < /dev/zero; done", go.display()));
+    stage.model.script(name, [vec![wait], then].concat());
+    let run = stage.spawn(&stage.graph(name, "    agent: free\n"));
+    until("it is at its command", || stage.log("work").contains("until test"));
+    Some((stage, run))
+}
+
+#[test]
+fn a_word_in_the_middle_of_its_turn_reaches_it_within_that_turn() {
+    let Some((stage, run)) = held("steered", vec![over()]) else { return };
+    stage.model.script("aside", [file("aside"), done("as you say"), over()]);
+    let said = stage.world.taskloom(&["steer", "work", "do as [[aside]] says"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    stage.world.write("go", "");
+    assert_eq!(ended(run).code, 0);
+    assert_eq!(stage.file("aside.txt"), "hello\n");
+    // It heard it together with the end of its command.
+    let heard = stage.model.asked("aside")[0].body["messages"].to_string();
+    assert!(heard.contains("tool_result"), "{heard}");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_daemon_that_dies_in_the_middle_of_a_turn_finds_its_agent_again() {
+    let then = vec![file("after"), done("went on"), over()];
+    let Some((stage, run)) = held("adopted", then) else { return };
+    kill(&run, "KILL");
+    ended(run);
+    let run = stage.spawn(&stage.graph("adopted", "    agent: free\n"));
+    until("it is taken up", || stage.world.state("work") == "running");
+    stage.world.write("go", "");
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    let steps: Vec<usize> = stage.model.asked("adopted").iter().map(|asked| asked.step).collect();
+    assert_eq!(steps, [0, 1, 2, 3], "nothing is asked twice");
+    assert_eq!(stage.sessions(0).len(), 1);
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_stopped_task_goes_on_in_its_session() {
+    let Some((stage, run)) = held("stopped", vec![over()]) else { return };
+    stage.model.script("second", [file("second"), done("did it"), over()]);
+    stage.world.taskloom(&["stop", "work"]);
+    stage.waits("stopped");
+    let said = stage.world.taskloom(&["retry", "work", "--note", "now do as [[second]] says"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    ended(run);
+    let said = stage.run(&stage.graph("stopped", "    agent: free\n"));
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    let heard = stage.model.asked("second")[0].body["messages"].to_string();
+    assert!(heard.contains("[[stopped]]"), "the conversation goes on: {heard}");
+    assert_eq!(stage.sessions(0), stage.sessions(1));
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_usage_limit_frees_its_slot_and_the_session_goes_on_at_the_reset() {
+    let Some(stage) = Stage::signed_in("CLAUDE_CODE_OAUTH_TOKEN", KEY) else { return };
+    let reset = now() + 6;
+    let limited = limit()
+        .header("retry-after", 6)
+        .header("x-should-retry", "false")
+        .header("anthropic-ratelimit-unified-status", "rejected")
+        .header("anthropic-ratelimit-unified-reset", reset)
+        .header("anthropic-ratelimit-unified-representative-claim", "five_hour")
+        .header("anthropic-ratelimit-unified-5h-status", "rejected")
+        .header("anthropic-ratelimit-unified-5h-reset", reset)
+        .header("anthropic-ratelimit-unified-5h-utilization", "1.0");
+    stage.model.script("parked", [file("parked"), limited.times(1, "on"), done("x"), over()]);
+    stage.model.script("other", [file("other"), done("x"), over()]);
+    let graph = stage.graph_of("limits", &[("parked", "    max_attempts: 1\n"), ("other", "")]);
+    let run = stage.spawn(&graph);
+    until("it is parked", || stage.world.state("parked") == "paused");
+    let why = stage.world.taskloom(&["why", "parked"]).out;
+    assert!(why.contains("usage limit"), "{why}");
+    until("the other one is done", || stage.world.state("other") == "merged");
+    assert_eq!(stage.world.state("parked"), "paused", "the slot was free at once");
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert!(now() >= reset);
+    let heard = stage.model.asked("parked");
+    let last = heard.last().unwrap().body["messages"].to_string();
+    assert!(last.contains("File created"), "the conversation goes on: {last}");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn what_agents_leave_for_later_tasks_reaches_them() {
+    let Some(stage) = Stage::claude() else { return };
+    let note = json!({ "to": "second", "text": "mind the gap" });
+    let declared = json!({ "path": "first.txt", "action": "created", "category": "outputs" });
+    let first = vec![
+        file("first"),
+        signal("note", note),
+        signal("declare", declared),
+        signal("concern", json!({ "text": "the roof leaks" })),
+        done("laid the ground"),
+        over(),
+    ];
+    stage.model.script("first", first);
+    stage.model.script("second", [file("second"), done("built on it"), over()]);
+    let graph = stage.graph_of(
+        "hand-over",
+        &[("first", ""), ("second", "    dependencies: [first]\n    inputs_from: {task: first}\n")],
+    );
+    let said = stage.run(&graph);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    let prompt = stage.model.asked("second")[0].body["messages"][0].to_string();
+    for words in ["mind the gap", "laid the ground", "first.txt"] {
+        assert!(prompt.contains(words), "{words}: {prompt}");
+    }
+    let status: Value = stage.world.json(&["show", "first"]);
+    assert!(status.to_string().contains("the roof leaks"), "{status}");
+    stage.nothing_is_left();
+}

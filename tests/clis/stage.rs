@@ -1,0 +1,218 @@
+//! A world with a scripted model and a coding agent's own program in it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use serde_json::{Value, json};
+
+use crate::model::{Model, Step, tool};
+use crate::world::{Said, World, ended, until};
+
+/// A key that is worth nothing, and that must turn up nowhere.
+pub(crate) const KEY: &str = "sk-ant-dummy-canary-7f3a9b";
+
+/// A world, a model and a program.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) model: Model,
+    variables: Vec<(&'static str, OsString)>,
+}
+
+/// Where a pinned program is, if it is installed.
+fn pinned(path: &str) -> Option<PathBuf> {
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clis/node_modules");
+    let program = modules.join(path);
+    if program.is_file() {
+        return Some(program);
+    }
+    eprintln!("SKIPPED: {path} is not installed; `npm ci --prefix tests/clis` does it");
+    None
+}
+
+/// A program that writes what no protocol has, and is Claude Code then.
+fn noisy(program: &Path) -> String {
+    format!(
+        "#!/bin/sh\ncase $1 in --version) ;; *)\n  echo 'Warning: {{not json'\n  \
+         head -c 17825792 /dev/zero | tr '\\0' x\n  echo\n  printf '\\377\\376 no text\\n' ;;\nesac\n\
+         exec {} \"$@\"\n",
+        program.display()
+    )
+}
+
+impl Stage {
+    /// With Claude Code, which has a key.
+    pub(crate) fn claude() -> Option<Self> {
+        Self::signed_in("ANTHROPIC_API_KEY", KEY)
+    }
+
+    /// With Claude Code, and a way to sign in.
+    pub(crate) fn signed_in(variable: &'static str, key: &str) -> Option<Self> {
+        let program = pinned("@anthropic-ai/claude-code-linux-x64/claude")?;
+        let model = Model::start();
+        let world = World::new();
+        let wrapper = world.write("noisy.sh", &noisy(&program));
+        std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut config = "default_agent: claude\nagents:\n".to_owned();
+        let profiles = [
+            ("claude", &program, ""),
+            ("free", &program, "args: [\"--allowedTools=Bash\"]"),
+            ("short", &program, "args: [\"--max-turns=1\"]"),
+            ("mute", &program, "args: [\"--permission-mode=dontAsk\"]"),
+            ("noisy", &wrapper, ""),
+        ];
+        for (name, program, more) in profiles {
+            let variables = format!("[{variable}, ANTHROPIC_BASE_URL, CLAUDE_CODE_MAX_RETRIES]");
+            writeln!(
+                config,
+                "  {name}:\n    framework: claude_code\n    command: {}\n    env: {variables}\n    {more}",
+                program.display()
+            )
+            .unwrap();
+        }
+        world.write("config.yaml", &config);
+        let variables = vec![
+            (variable, key.into()),
+            ("ANTHROPIC_BASE_URL", model.url().into()),
+            ("CLAUDE_CODE_MAX_RETRIES", "1".into()),
+        ];
+        Some(Self { world, model, variables })
+    }
+
+    /// With Codex, which has a key and is walled in by nothing; as `walled` it has its own sandbox.
+    pub(crate) fn codex() -> Option<Self> {
+        let path = "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex";
+        let program = pinned(path)?;
+        let (model, world) = (Model::start(), World::new());
+        let provider = format!(
+            "model_providers.scripted={{name=\"scripted\",base_url=\"{}/v1\",env_key=\"MODEL_KEY\",\
+             wire_api=\"responses\",request_max_retries=1,stream_max_retries=1,\
+             supports_websockets=false}}",
+            model.url()
+        );
+        let mut config = "default_agent: codex\nagents:\n".to_owned();
+        for (name, permissions) in [("codex", "all"), ("walled", "edits")] {
+            writeln!(
+                config,
+                "  {name}:\n    framework: codex\n    command: {}\n    model: scripted\n    \
+                 permissions: {permissions}\n    env: [MODEL_KEY]\n    \
+                 args: ['-cmodel_provider=\"scripted\"', '-c{provider}']",
+                program.display()
+            )
+            .unwrap();
+        }
+        world.write("config.yaml", &config);
+        Some(Self { world, model, variables: vec![("MODEL_KEY", KEY.into())] })
+    }
+
+    /// A graph of one task, `work`, whose agent plays a scenario.
+    pub(crate) fn graph(&self, scenario: &str, more: &str) -> PathBuf {
+        self.graph_of(scenario, &[(scenario, more)])
+    }
+
+    /// A graph of a task for each scenario; the only one is called `work`.
+    pub(crate) fn graph_of(&self, name: &str, tasks: &[(&str, &str)]) -> PathBuf {
+        let mut graph = format!(
+            "name: {name}\nmax_concurrency: 4\nretry: {{backoff: {{initial: 10ms, max: 20ms, jitter: 0}}}}\nworkstreams:\n  \
+             - {{id: default, auto_merge: true, max_parallel: 4}}\ntasks:\n"
+        );
+        for (scenario, more) in tasks {
+            let id = if tasks.len() == 1 { "work" } else { scenario };
+            writeln!(graph, "  - id: {id}\n    description: Do as [[{scenario}]] says.\n{more}")
+                .unwrap();
+        }
+        self.world.write(&format!("{name}.yaml"), &graph)
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, graph: &Path) -> Said {
+        ended(self.spawn(graph))
+    }
+
+    /// Starts it and leaves it running.
+    pub(crate) fn spawn(&self, graph: &Path) -> Child {
+        let text = |path: PathBuf| path.display().to_string();
+        let (config, repo) = (text(self.world.path("config.yaml")), text(self.world.repo()));
+        let graph = graph.display().to_string();
+        let args = ["run", &graph, "--repo", &repo, "--config", &config];
+        self.world.spawn_program(&args, &self.variables)
+    }
+
+    /// What people see of the last attempt.
+    pub(crate) fn log(&self, task: &str) -> String {
+        self.world.taskloom(&["logs", task]).out
+    }
+
+    /// A file of `main`.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.world.git(&["show", &format!("main:{name}")])
+    }
+
+    /// What is said about why the task does not go on.
+    pub(crate) fn why(&self) -> String {
+        self.world.taskloom(&["why", "work"]).out
+    }
+
+    /// The sessions that an attempt's program named.
+    pub(crate) fn sessions(&self, attempt: u32) -> BTreeSet<String> {
+        let attempt = attempt.to_string();
+        let raw = self.world.taskloom(&["logs", "work", "--raw", "--attempt", &attempt]).out;
+        let lines = raw.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|line| Some(line["session_id"].as_str()?.to_owned())).collect()
+    }
+
+    /// Nothing that was started still runs, and the key is nowhere.
+    pub(crate) fn nothing_is_left(&self) {
+        until("all processes are gone", || self.world.processes().is_empty());
+        self.world.holds_nowhere(KEY);
+    }
+
+    /// Waits until the task is in a state.
+    pub(crate) fn waits(&self, state: &str) {
+        until(state, || self.world.state("work") == state);
+    }
+}
+
+/// Seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "the program that is tested reads the clock too")]
+pub(crate) fn now() -> i64 {
+    chrono::Utc::now().timestamp()
+}
+
+/// Claude Code writes `NAME.txt`.
+pub(crate) fn file(name: &str) -> Step {
+    tool("Write", json!({ "file_path": format!("{name}.txt"), "content": "hello\n" }))
+}
+
+/// Claude Code runs a command.
+pub(crate) fn bash(command: &str) -> Step {
+    tool("Bash", json!({ "command": command, "description": "a command" }))
+}
+
+/// It says something to Taskloom.
+pub(crate) fn signal(name: &str, input: Value) -> Step {
+    tool(&format!("mcp__taskloom__{name}"), input)
+}
+
+/// It says that it is done.
+pub(crate) fn done(summary: &str) -> Step {
+    signal("done", json!({ "summary": summary }))
+}
+
+/// What the tasks of a run ended with, as people read it.
+pub(crate) fn table(stage: &Stage, graph: &str) -> String {
+    let status = stage.world.json(&["status", graph]);
+    let mut lines = Vec::new();
+    for task in status["tasks"].as_array().unwrap() {
+        let id = task["id"].as_str().unwrap();
+        let why = stage.world.taskloom(&["why", id]).out;
+        let (told, more) = why.split_once('\n').unwrap_or((&why, ""));
+        let more = more.lines().next().unwrap_or(told);
+        let more = more.replace(&stage.model.url()[7..], "127.0.0.1:PORT");
+        lines.push(format!("{id:<13} {}", more.rsplit_once("attempt ").map_or(told, |(_, m)| m)));
+    }
+    lines.join("\n")
+}
