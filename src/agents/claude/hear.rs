@@ -319,3 +319,41 @@ fn results(message: &Value) -> Vec<Step> {
     });
     ended.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::talk::follows;
+
+    /// Recorded from the real program.
+    #[test]
+    fn what_recorded_streams_mean() {
+        let streams = [
+            ("cut", include_str!("streams/cut.jsonl")),
+            ("denied", include_str!("streams/denied.jsonl")),
+            ("max-turns", include_str!("streams/max-turns.jsonl")),
+            ("no-credit", include_str!("streams/no-credit.jsonl")),
+            ("overloaded", include_str!("streams/overloaded.jsonl")),
+            ("permission", include_str!("streams/permission.jsonl")),
+            ("questions", include_str!("streams/questions.jsonl")),
+            ("refusal", include_str!("streams/refusal.jsonl")),
+            ("retried", include_str!("streams/retried.jsonl")),
+            ("signed-out", include_str!("streams/signed-out.jsonl")),
+            ("too-long", include_str!("streams/too-long.jsonl")),
+            ("usage-limit", include_str!("streams/usage-limit.jsonl")),
+            ("writes", include_str!("streams/writes.jsonl")),
+        ];
+        for (name, stream) in streams {
+            insta::assert_snapshot!(name, follows(&mut Claude::new(None), stream));
+        }
+    }
+
+    /// No stream of this was recorded: the server is always there.
+    #[test]
+    fn without_the_server_of_taskloom_the_turn_is_ended() {
+        let stream = include_str!("streams/writes.jsonl");
+        let down = stream.replace(r#""status":"connected""#, r#""status":"failed""#);
+        let told = follows(&mut Claude::new(None), &down);
+        assert!(told.starts_with("Kill(Transient"), "{told}");
+    }
+}

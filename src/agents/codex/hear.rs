@@ -36,6 +36,8 @@ pub struct Codex {
     windows: Vec<Window>,
     near_told: bool,
     retries: u32,
+    /// What went wrong outside when it last tried again.
+    trouble: Option<String>,
     open: BTreeMap<String, Open>,
     interrupts: u32,
 }
@@ -51,6 +53,7 @@ impl Codex {
             windows: Vec::new(),
             near_told: false,
             retries: 0,
+            trouble: None,
             open: BTreeMap::new(),
             interrupts: 0,
         }
@@ -159,12 +162,12 @@ impl Codex {
             "account/rateLimits/updated" => self.limits(&params["rateLimits"]),
             "mcpServer/startupStatus/updated" => server(params),
             "error" if params["willRetry"] == true => {
-                let refused =
-                    matches!(verdict(&params["error"], &[]), TurnOutcome::NeedsHuman { .. });
-                if refused {
-                    return vec![Step::Kill(verdict(&params["error"], &[]))];
+                let refusal = verdict(&params["error"], &[]);
+                if matches!(refusal, TurnOutcome::NeedsHuman { .. }) {
+                    return vec![Step::Kill(refusal)];
                 }
                 self.retries += 1;
+                self.trouble = Some(said(&params["error"]));
                 tell(AgentEvent::Retrying {
                     attempt: self.retries,
                     max: None,
@@ -176,7 +179,7 @@ impl Codex {
                 let turn = &params["turn"];
                 let outcome = match turn["status"].as_str() {
                     Some("completed") => TurnOutcome::Completed,
-                    Some("failed") => verdict(&turn["error"], &self.windows),
+                    Some("failed") => self.failed(&turn["error"]),
                     _ => TurnOutcome::Failed { why: "the turn was interrupted".to_owned() },
                 };
                 vec![Step::Over(outcome)]
@@ -186,6 +189,17 @@ impl Codex {
             _ if is_known(method) => vec![],
             _ => tell(AgentEvent::Unknown(message.clone())),
         }
+    }
+
+    /// The last of several failures is told without its kind.
+    fn failed(&self, error: &Value) -> TurnOutcome {
+        let outcome = verdict(error, &self.windows);
+        if let TurnOutcome::Failed { why } = &outcome
+            && self.trouble.as_ref() == Some(why)
+        {
+            return TurnOutcome::Transient { why: why.clone() };
+        }
+        outcome
     }
 
     fn usage(&mut self, total: &Value) -> Vec<Step> {
@@ -361,5 +375,30 @@ fn completed(item: &Value) -> Vec<Step> {
             tell(AgentEvent::ToolEnd { id, ok, output: text_of(item, "status") })
         }
         _ => vec![],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::talk::follows;
+
+    /// Recorded from the real program.
+    #[test]
+    fn what_recorded_streams_mean() {
+        let streams = [
+            ("cut", include_str!("streams/cut.jsonl")),
+            ("limited", include_str!("streams/limited.jsonl")),
+            ("no-credit", include_str!("streams/no-credit.jsonl")),
+            ("permission", include_str!("streams/permission.jsonl")),
+            ("resumed", include_str!("streams/resumed.jsonl")),
+            ("signed-out", include_str!("streams/signed-out.jsonl")),
+            ("steered", include_str!("streams/steered.jsonl")),
+            ("usage-limit", include_str!("streams/usage-limit.jsonl")),
+            ("writes", include_str!("streams/writes.jsonl")),
+        ];
+        for (name, stream) in streams {
+            insta::assert_snapshot!(name, follows(&mut Codex::new(None, "do it"), stream));
+        }
     }
 }

@@ -191,3 +191,10 @@ pub(super) fn clip(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+/// What follows from a recorded stream, a line each.
+#[cfg(test)]
+pub(super) fn follows(protocol: &mut impl Protocol, stream: &str) -> String {
+    let steps = stream.lines().flat_map(|line| protocol.hear(line));
+    steps.map(|step| format!("{step:?}\n")).collect()
+}
