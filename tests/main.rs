@@ -14,6 +14,7 @@ mod graphs;
 mod model;
 mod pictures;
 mod runs;
+mod sandboxes;
 mod scenarios;
 mod scripted;
 mod states;

@@ -569,7 +569,7 @@ tasks:
   - id: b
     description: x
     workstream_id: default
-    isolation: {sandbox: bwrap}
+    isolation: {sandbox: oci}
     env: {TOKEN: "${SECRET}"}
     primary_agent: {framework: shell, command: "true"}
 "#,

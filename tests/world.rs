@@ -382,3 +382,14 @@ fn kill(pid: &str, name: &str) -> bool {
     command.args([&format!("-{name}"), pid]).stderr(Stdio::null());
     command.status().unwrap().success()
 }
+
+/// Whether walls of namespaces can be had here.
+#[expect(clippy::disallowed_methods, reason = "what decides whether a test can be made")]
+pub(crate) fn bwrap() -> bool {
+    let probe = ["--unshare-all", "--ro-bind", "/", "/", "true"];
+    let works = Command::new("bwrap").args(probe).output().is_ok_and(|out| out.status.success());
+    if !works {
+        eprintln!("SKIPPED: bwrap is not installed, or may not make namespaces here");
+    }
+    works
+}

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::agents::process::hostile::InvalidSignal;
-use crate::agents::process::{self, Cause, End, Exit, Input, LaunchSpec};
+use crate::agents::process::{self, Cause, End, Environment, Exit, Input, LaunchSpec};
 use crate::agents::signals::{DIR_VARIABLE, STATUS_FILE, Signal, read_status};
 use crate::agents::{Error, RunSpec, TurnOutcome};
 use crate::sandbox;
@@ -36,7 +36,13 @@ pub(super) fn launch(
         environment = environment.with("TASKLOOM_INPUTS", path(inputs));
     }
     let mut launch = LaunchSpec::new(&spec.dir, &stem(spec.turn), &[], &spec.worktree);
-    launch.program = sandbox::wrap(program, &spec.sandbox)?;
+    let mut request = spec.sandbox.clone();
+    request
+        .programs
+        .extend(program.first().map(|name| home_of(name, &environment)).unwrap_or_default());
+    let variables = environment.names();
+    let walled = sandbox::wrap(program, variables, &request)?;
+    (launch.program, launch.afterwards) = (walled.program, walled.afterwards);
     launch.environment = environment;
     launch.input = input;
     launch.agent_socket = true;
@@ -44,6 +50,15 @@ pub(super) fn launch(
     launch.grace = spec.grace;
     launch.limits = spec.limits;
     Ok(launch)
+}
+
+/// Where a program lives: its directory, or the modules that it was installed among.
+fn home_of(name: &str, environment: &Environment) -> Vec<PathBuf> {
+    let path = environment.get("PATH").unwrap_or_default();
+    let found = which::which_in(name, Some(path), "/").ok().and_then(|at| at.canonicalize().ok());
+    let Some(found) = found else { return Vec::new() };
+    let modules = found.ancestors().filter(|dir| dir.ends_with("node_modules")).last();
+    modules.or(found.parent()).map(Path::to_owned).into_iter().collect()
 }
 
 /// Where the feedback of this turn is written for the agent.

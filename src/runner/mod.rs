@@ -13,6 +13,7 @@ mod layout;
 mod preflight;
 mod project;
 mod shop;
+mod walls;
 mod waste;
 
 pub use job::{

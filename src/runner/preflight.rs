@@ -1,6 +1,6 @@
 //! Everything that would stop a run, found before anything is stored or started.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::agents::process::Environment;
@@ -9,6 +9,7 @@ use crate::graph::{Graph, Task};
 use crate::runner::job::LaneEnd;
 use crate::runner::project::told;
 use crate::runner::shop::{Chosen, Shop};
+use crate::runner::walls;
 use crate::sandbox;
 use crate::state::ProjectRecord;
 
@@ -25,7 +26,7 @@ impl Shop {
             }
         }
         self.agents(graph, &mut findings).await;
-        self.walls(graph, &mut findings);
+        self.walls(graph, &mut findings).await;
         self.reviews(graph, &mut findings);
         self.roles(graph, &mut findings);
         self.variables(graph, &mut findings);
@@ -59,18 +60,26 @@ impl Shop {
         }
     }
 
-    fn walls(&self, graph: &Graph, findings: &mut Vec<String>) {
+    async fn walls(&self, graph: &Graph, findings: &mut Vec<String>) {
         let mut refused: Vec<(String, Vec<&Task>)> = Vec::new();
+        let mut probed = BTreeMap::new();
         for task in graph.tasks() {
-            let isolation = &task.agent.isolation;
-            let request = sandbox::Request {
-                kind: isolation.sandbox.unwrap_or(self.inner().options.sandbox),
-                worktree: Path::new("/").to_owned(),
-                dir: Path::new("/").to_owned(),
-                network: isolation.network.unwrap_or(true),
+            let request = walls::asked_for(task, self.inner().options.sandbox);
+            let trouble = match sandbox::receipt(&request) {
+                Err(error) => Some(error.to_string()),
+                Ok(_) => match sandbox::probe(request.kind, request.container.engine) {
+                    None => None,
+                    Some((program, args)) => match probed.get(program) {
+                        Some(known) => Clone::clone(known),
+                        None => {
+                            let trouble = walls::probe(program, &args).await;
+                            probed.insert(program, trouble.clone());
+                            trouble
+                        }
+                    },
+                },
             };
-            let Err(error) = sandbox::receipt(&request) else { continue };
-            let trouble = error.to_string();
+            let Some(trouble) = trouble else { continue };
             match refused.iter_mut().find(|(known, _)| *known == trouble) {
                 Some((_, tasks)) => tasks.push(task),
                 None => refused.push((trouble, vec![task])),

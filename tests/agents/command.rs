@@ -41,8 +41,12 @@ fn spec(desk: &Desk, command: &str) -> RunSpec {
         sandbox: sandbox::Request {
             kind: sandbox::Kind::None,
             worktree: worktree.clone(),
-            dir: dir.clone(),
+            writes: vec![dir.clone()],
+            reads: vec![],
+            programs: vec![],
+            hidden: "/nowhere".into(),
             network: true,
+            container: sandbox::Container::default(),
         },
         worktree,
         dir,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::stage::{KEY, Stage, bash, done, file, now, signal, table};
 use crate::model::{Step, refuse, say, tool};
-use crate::world::{ended, signal as kill, until};
+use crate::world::{bwrap, ended, signal as kill, until};
 
 fn limit() -> Step {
     refuse(429, "rate_limit_error", "This request would exceed your rate limit.")
@@ -224,6 +224,23 @@ fn a_usage_limit_frees_its_slot_and_the_session_goes_on_at_the_reset() {
     let heard = stage.model.asked("parked");
     let last = heard.last().unwrap().body["messages"].to_string();
     assert!(last.contains("File created"), "the conversation goes on: {last}");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn behind_walls_it_may_do_everything_and_reaches_its_model_and_taskloom() {
+    if !bwrap() {
+        return;
+    }
+    let Some(stage) = Stage::claude() else { return };
+    let look = format!("ls {}/*.db; touch {}", stage.world.data().display(), "made.txt");
+    stage.model.script("walled", [bash(&look), done("made it"), over()]);
+    let walls = "    agent: trusted\n    isolation: {sandbox: bwrap}\n";
+    let said = stage.run(&stage.graph("walled", walls));
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("made.txt"), "");
+    let seen = stage.model.asked("walled")[1].body["messages"].to_string();
+    assert!(seen.contains("No such file or directory"), "{seen}");
     stage.nothing_is_left();
 }
 

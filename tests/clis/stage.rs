@@ -63,6 +63,7 @@ impl Stage {
             ("short", &program, "args: [\"--max-turns=1\"]"),
             ("mute", &program, "args: [\"--permission-mode=dontAsk\"]"),
             ("noisy", &wrapper, ""),
+            ("trusted", &program, "permissions: all"),
         ];
         for (name, program, more) in profiles {
             let variables = format!("[{variable}, ANTHROPIC_BASE_URL, CLAUDE_CODE_MAX_RETRIES]");

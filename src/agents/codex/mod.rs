@@ -13,6 +13,7 @@ use crate::agents::process::Launcher;
 use crate::agents::talk::{Dialect, Letter, Talker, Words};
 use crate::agents::{Capabilities, Error, Permissions, Profile, RunSpec, tools};
 use crate::graph::Framework;
+use crate::sandbox::Kind;
 
 use hear::Codex;
 
@@ -82,10 +83,15 @@ impl Dialect for CodexServer {
 
 /// Begins the thread, or goes on with it.
 fn thread(spec: &RunSpec) -> Value {
-    let (approval, sandbox) = match spec.profile.permissions {
+    let (approval, own) = match spec.profile.permissions {
         Permissions::Ask => ("untrusted", "workspace-write"),
         Permissions::Edits => ("on-request", "workspace-write"),
         Permissions::All => ("never", "danger-full-access"),
+    };
+    let sandbox = match spec.sandbox.kind {
+        Kind::None => own,
+        // A wall within the wall could not be built.
+        Kind::Bwrap | Kind::Oci => "danger-full-access",
     };
     let server = json!({
         "command": tools::command(spec), "args": tools::ARGS, "env": tools::environment(spec),

@@ -94,6 +94,11 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
+    /// The names of all variables.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
         self.0.iter()
     }

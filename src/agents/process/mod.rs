@@ -53,6 +53,12 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// Two seconds: long enough for a pipeline's last stage to flush, short enough not to be noticed.
 pub const LINGER: Duration = Duration::from_secs(2);
 
+/// Whom new processes and files belong to: `UID:GID`.
+pub fn owner() -> String {
+    let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
+    format!("{user}:{group}")
+}
+
 /// What to run, and within which bounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LaunchSpec {
@@ -83,6 +89,9 @@ pub struct LaunchSpec {
     pub log_bytes_max: u64,
     /// What it may use.
     pub limits: Limits,
+    /// What runs when it has ended, however it did: what it began may outlive it elsewhere.
+    #[serde(default)]
+    pub afterwards: Option<Vec<String>>,
 }
 
 impl LaunchSpec {
@@ -102,6 +111,7 @@ impl LaunchSpec {
             linger: LINGER,
             log_bytes_max: LOG_BYTES_MAX,
             limits: Limits::default(),
+            afterwards: None,
         }
     }
 }

@@ -79,12 +79,17 @@ impl Attempt<'_> {
             None => clean_checkout(&self.project.checkouts, &order).await?,
         };
         let words = vec!["sh".to_owned(), "-c".to_owned(), gate.to_owned()];
-        let program = sandbox::wrap(words, &self.sandbox_request(&checkout.tree))
+        let home = self.records.join(format!("home-{round}"));
+        let environment = self.environment(&home, &[])?;
+        let mut request = self.walls(&checkout.tree, &environment);
+        request.container.name = format!("{}-gate-{round}", request.container.name);
+        request.writes.push(home);
+        let walled = sandbox::wrap(words, environment.names(), &request)
             .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
         let mut spec =
             LaunchSpec::new(&self.records, &format!("gate-{round}"), &[], &checkout.tree);
-        spec.program = program;
-        spec.environment = self.environment(&self.records.join(format!("home-{round}")), &[])?;
+        (spec.program, spec.afterwards) = (walled.program, walled.afterwards);
+        spec.environment = environment;
         spec.input = Input::Null;
         spec.deadline = Some(self.shop.options.gate_timeout);
         spec.grace = self.shop.options.grace;

@@ -23,6 +23,7 @@ use crate::runner::job::{Found, Report, StepFailure};
 use crate::runner::lanes::pulls::{branch, head_of};
 use crate::runner::project::told;
 use crate::runner::shop::Chosen;
+use crate::runner::walls;
 use crate::sandbox;
 use crate::state::{AttemptOutcome, FailureClass, Session, Step};
 
@@ -77,8 +78,7 @@ impl Attempt<'_> {
     /// Makes the worktree and writes what the agent is given, or finds it.
     pub(super) async fn prepare(&self) -> Result<Prepared, Break> {
         let Chosen { agent, profile, env } = self.shop.agent_of(self.spec())?;
-        let reach = self.sandbox_request(Path::new(""));
-        sandbox::receipt(&reach)
+        sandbox::receipt(&walls::asked_for(self.spec(), self.shop.options.sandbox))
             .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
         let receipt: Option<Receipt> = files::read_json(&self.records.join("receipt.json"))
             .map_err(|error| self.cannot_write(&error))?;
@@ -91,11 +91,12 @@ impl Attempt<'_> {
             None => self.fresh_checkout(&*agent).await?,
         };
         crash::point("attempt.checkout");
+        let home = self.agent_home(&*agent);
         let environment = self
-            .environment(&self.agent_home(&*agent), &env)?
+            .environment(&home, &env)?
             .with_taskloom(&self.dir, &self.shop.options.helper)
             .map_err(|error| self.cannot_write(&error))?;
-        let spec = self.run_spec(profile, environment, &checkout);
+        let spec = self.run_spec(profile, home, environment, &checkout);
         self.write_brief(&checkout, &*agent).map_err(|error| self.cannot_write(&error))?;
         let receipt = Receipt {
             worktree: checkout.tree.display().to_string(),
@@ -109,6 +110,10 @@ impl Attempt<'_> {
         files::write_json(&self.records.join("receipt.json"), &receipt)
             .map_err(|error| self.cannot_write(&error))?;
         crash::point("attempt.receipt");
+        if receipt.sandbox.kind != SandboxKind::None {
+            let (kind, reach) = (receipt.sandbox.kind.word(), receipt.sandbox.reach.join("; "));
+            self.say(Output::Line(format!("sandbox {kind}: it can reach {reach}")));
+        }
         Ok(Prepared { checkout, lane, spec, agent })
     }
 
@@ -180,14 +185,12 @@ impl Attempt<'_> {
         Err(StepFailure::new(FailureClass::CannotStart, message))
     }
 
-    pub(super) fn sandbox_request(&self, worktree: &Path) -> sandbox::Request {
-        let isolation = &self.spec().agent.isolation;
-        sandbox::Request {
-            kind: isolation.sandbox.unwrap_or(self.shop.options.sandbox),
-            worktree: worktree.to_owned(),
-            dir: self.dir.clone(),
-            network: isolation.network.unwrap_or(true),
-        }
+    /// The walls around what works in `worktree` with an environment. Nothing can be written but
+    /// the worktree.
+    pub(super) fn walls(&self, worktree: &Path, environment: &Environment) -> sandbox::Request {
+        let kind = walls::asked_for(self.spec(), self.shop.options.sandbox);
+        let name = format!("taskloom-{}", self.key().replace('/', "-"));
+        walls::around(self.shop, &self.project, kind, (worktree, environment, name))
     }
 
     /// The environment of agent and gate. A gate gets no more: the directory of `taskloom` is one
@@ -202,7 +205,17 @@ impl Attempt<'_> {
         self.shop.graph_environment(environment, &self.spec().env)
     }
 
-    fn run_spec(&self, profile: Profile, environment: Environment, checkout: &Checkout) -> RunSpec {
+    fn run_spec(
+        &self,
+        profile: Profile,
+        home: PathBuf,
+        environment: Environment,
+        checkout: &Checkout,
+    ) -> RunSpec {
+        let mut walls = self.walls(&checkout.tree, &environment);
+        walls.writes.push(self.dir.clone());
+        walls.container.commands = Some(self.dir.join("bin"));
+        walls.writes.push(home);
         RunSpec {
             profile,
             task: self.spec().id.clone(),
@@ -217,7 +230,7 @@ impl Attempt<'_> {
             feedback: None,
             session: self.session(),
             environment,
-            sandbox: self.sandbox_request(&checkout.tree),
+            sandbox: walls,
             deadline: Some(self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout)),
             grace: self.shop.options.grace,
             limits: self.shop.options.limits,
@@ -254,7 +267,7 @@ impl Attempt<'_> {
             earlier: &earlier,
             note: self.context.note.as_deref(),
             previous_ref: kept.then_some(PREVIOUS_REF),
-            sandbox: bounds(kind),
+            sandbox: walls::bounds(kind),
         };
         files::write(&self.dir.join("instructions.md"), brief.markdown().as_bytes())?;
         files::write(&self.dir.join(GOING_ON), brief.going_on().as_bytes())?;
@@ -403,20 +416,6 @@ impl Attempt<'_> {
         let text = crate::runner::instructions::gate_feedback(gate, how, tail, round, rounds);
         agent.send(Command::User(text)).await.map_err(|error| agent_trouble(&error))?;
         Ok(())
-    }
-}
-
-/// What an agent is told about its walls.
-fn bounds(kind: SandboxKind) -> &'static str {
-    match kind {
-        SandboxKind::None => {
-            "There is no sandbox: what you run can reach everything that this user can. Stay inside \
-             your working directory."
-        }
-        SandboxKind::Bwrap | SandboxKind::Oci => {
-            "You run in a sandbox: only your working directory and your attempt's directory can be \
-             written. If something you need is outside, say so; do not try to get around it."
-        }
     }
 }
 

@@ -13,8 +13,10 @@ use crate::runner::job::{LaneEnd, Report, Reporter, RunInfo, StepFailure};
 use crate::runner::lanes::merge::deliver;
 use crate::runner::lanes::pull_of;
 use crate::runner::lanes::pulls::head_of;
-use crate::runner::project::{Project, trouble};
+use crate::runner::project::{Project, told, trouble};
 use crate::runner::shop::Inner;
+use crate::runner::walls;
+use crate::sandbox;
 use crate::state::{Delivered, FailureClass, LaneCheck};
 use crate::time::Timestamp;
 
@@ -139,7 +141,16 @@ async fn run_check(
     })?;
     let environment = shop.environment(&home, &[]);
     let stem = format!("check-{}-{at}", &commit.as_str()[..12]);
-    let spec = spec(shop, dir.clone(), &stem, check, checkout.tree.clone(), environment);
+    let mut spec = spec(shop, dir.clone(), &stem, check, checkout.tree.clone(), environment);
+    if let Some(asked) = walls::of_lane(&run.graph, lane, shop.options.sandbox) {
+        let name = format!("taskloom-{}-{}-{stem}", run.name.graph, run.name.number);
+        let around = (checkout.tree.as_path(), &spec.environment, name);
+        let mut request = walls::around(shop, project, asked, around);
+        request.writes.push(home);
+        let walled = sandbox::wrap(spec.program, spec.environment.names(), &request)
+            .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
+        (spec.program, spec.afterwards) = (walled.program, walled.afterwards);
+    }
     let verdict = command::run(shop, spec, |_| {}).await?;
     // One that has come to its end is begun anew if it is asked for again.
     let records = [format!("{stem}.shim.json"), format!("{stem}.exit.json")];

@@ -253,6 +253,13 @@ impl<'a> Launch<'a> {
     }
 }
 
+/// Runs what ends what the program began elsewhere. There is nobody to tell of its failure.
+async fn clear_away(words: &[String], environment: &crate::agents::process::Environment) {
+    let Some((program, args)) = words.split_first() else { return };
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    environment.answer_of(Path::new(program), &args).await;
+}
+
 fn never_ran(spec: &LaunchSpec, started_at: Timestamp, error: &io::Error) -> Exit {
     let program = spec.program.first().map_or("", String::as_str);
     Exit {
@@ -280,6 +287,9 @@ impl Ended {
     /// in safe hands, so the disk is waited for last.
     async fn file(self, spec: &LaunchSpec, lock: File) {
         crash::point("shim.ended");
+        if let Some(words) = &spec.afterwards {
+            clear_away(words, &spec.environment).await;
+        }
         let written = self.write(Path::new(&Part::Exit.of(&spec.stem))).await;
         crash::point("shim.filed");
         self.servers.iter().for_each(JoinHandle::abort);
