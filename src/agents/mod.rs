@@ -50,6 +50,12 @@ pub trait Agent: Send + Sync {
     /// Whether it could be started, found out without starting work.
     async fn preflight(&self, profile: &Profile) -> Result<Preflight, Error>;
 
+    /// Whether its program says that somebody is signed in, in the environment that the agent would
+    /// have; `None`: it does not say such things.
+    async fn signed_in(&self, _: &Profile, _: &process::Environment) -> Option<bool> {
+        None
+    }
+
     /// Starts a turn. The instructions, or the feedback, are on their way to the agent when this
     /// returns; a turn is started once, ever.
     async fn start(&self, spec: RunSpec) -> Result<Box<dyn AgentRun>, Error>;

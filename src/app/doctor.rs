@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use crate::config::{AgentProfile, Config};
+use crate::agents::Agent;
+use crate::agents::process::{Environment, Launcher};
+use crate::config::{AgentProfile, Config, Home};
 use crate::discord;
-use crate::graph::Framework;
-use crate::ids::ProfileName;
+use crate::graph::SandboxKind;
 use crate::render::words;
+use crate::runner;
+use crate::sandbox;
 use crate::store::{Access, OwnerLock, SqliteStore};
 
 /// One thing that was looked at.
@@ -47,8 +50,8 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = vec![git().await];
     findings.extend(data(config).await);
     findings.push(disk(config));
-    findings.extend(agents(config));
-    findings.push(program("bwrap", "the sandbox `bwrap` needs it; this version does not offer it"));
+    findings.extend(agents(config).await);
+    findings.push(walls(config).await);
     findings.push(program("tmux", "interactive agents need it; this version does not offer them"));
     if let Some(options) = &config.discord {
         findings.extend(bot(options).await);
@@ -120,18 +123,75 @@ fn disk(config: &Config) -> Finding {
     Finding { what: "disk", verdict, sentence }
 }
 
-fn agents(config: &Config) -> Vec<Finding> {
-    let told = |(name, profile): (&ProfileName, &AgentProfile)| {
-        let command = profile.command.as_deref().unwrap_or("no command");
-        let (verdict, sentence) = if profile.framework == Framework::Shell {
-            (Verdict::Fine, format!("`{name}` runs {command}"))
-        } else {
-            let word = profile.framework.word();
-            (Verdict::Wrong, format!("`{name}`: this version cannot speak to `{word}`"))
+async fn agents(config: &Config) -> Vec<Finding> {
+    let registry = crate::app::registry(&Launcher::default());
+    let mut findings = Vec::new();
+    for (name, profile) in &config.agents {
+        let (verdict, sentence) = match registry.find(profile.framework, None) {
+            Err(error) => (Verdict::Wrong, error.to_string()),
+            Ok(agent) => examine_agent(config, &*agent, profile).await,
         };
-        Finding { what: "agent", verdict, sentence }
+        let sentence = format!("`{name}` ({}): {sentence}", profile.framework.word());
+        findings.push(Finding { what: "agent", verdict, sentence });
+    }
+    findings
+}
+
+async fn examine_agent(
+    config: &Config,
+    agent: &dyn Agent,
+    profile: &AgentProfile,
+) -> (Verdict, String) {
+    let configured = profile.clone().configured();
+    let found = match agent.preflight(&configured).await {
+        Ok(found) => found,
+        Err(error) => return (Verdict::Wrong, error.to_string()),
     };
-    config.agents.iter().map(told).collect()
+    let version = found.version.map(|version| format!(", {version}")).unwrap_or_default();
+    let found = format!("{}{version}", found.program.display());
+    let names: Vec<String> = config.env.iter().chain(&profile.env).cloned().collect();
+    let environment = Environment::from_daemon(&names);
+    let empty = tempfile::tempdir().ok();
+    let home = match (config.home, &empty) {
+        (Home::Private, Some(empty)) => Some(empty.path().to_owned()),
+        (Home::Private | Home::User, _) => std::env::home_dir(),
+    };
+    let home = home.unwrap_or_default();
+    let environment = environment.with("HOME", home.to_string_lossy());
+    match agent.signed_in(&configured, &environment).await {
+        None => (Verdict::Fine, found),
+        Some(true) => (Verdict::Fine, format!("{found}; signed in")),
+        Some(false) => {
+            let help = match config.home {
+                Home::Private => {
+                    "not signed in: agents have a home of their own (`home: private`), so give it \
+                     a key by `env`, or set `home: user`"
+                }
+                Home::User => {
+                    "not signed in: sign in with its own program, or give it a key by `env`"
+                }
+            };
+            (Verdict::Note, format!("{found}; {help}"))
+        }
+    }
+}
+
+async fn walls(config: &Config) -> Finding {
+    let (kind, asked) = match config.sandbox {
+        SandboxKind::None => (SandboxKind::Bwrap, false),
+        kind @ (SandboxKind::Bwrap | SandboxKind::Oci) => (kind, true),
+    };
+    let what = kind.word();
+    let Some((program, args)) = sandbox::probe(kind, None) else {
+        return Finding { what, verdict: Verdict::Note, sentence: "not needed".to_owned() };
+    };
+    let (verdict, sentence) = match (runner::probe_wall(program, &args).await, asked) {
+        (None, true) => (Verdict::Fine, "agents run behind it".to_owned()),
+        (None, false) => (Verdict::Note, "can be used (`isolation: {sandbox: bwrap}`)".to_owned()),
+        (Some(trouble), true) => (Verdict::Wrong, trouble),
+        (Some(trouble), false) => (Verdict::Note, trouble),
+    };
+    Finding { what, verdict, sentence }
 }
 
 fn program(name: &'static str, what_for: &str) -> Finding {

@@ -3,6 +3,7 @@
 
 mod args;
 mod inspect;
+mod mcp;
 mod out;
 mod pictures;
 mod refs;
@@ -85,6 +86,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Logs(args) => inspect::logs(common, &args).await,
         Command::Verb(verb) => verbs::carry_out(common, verb).await,
         Command::Gc(args) => upkeep::gc(common, &args).await,
+        Command::Mcp => mcp::mcp(common).await,
         Command::Doctor => upkeep::doctor(common).await,
         Command::Config { command } => upkeep::config(common, command),
         Command::Completions { shell } => {

@@ -22,4 +22,5 @@ pub use job::{
 };
 pub use layout::{Layout, log_files, transcript};
 pub use shop::{AgentProfile, Options, Shop};
+pub use walls::probe as probe_wall;
 pub use waste::Waste;

@@ -75,6 +75,14 @@ pub struct AgentProfile {
     pub env: Vec<String>,
 }
 
+impl AgentProfile {
+    /// What its adapter is told.
+    pub fn configured(self) -> agents::Profile {
+        let Self { framework: _, command, model, permissions, args, env: _ } = self;
+        agents::Profile { command, model, permissions, args }
+    }
+}
+
 /// Carries out jobs with real repositories and real processes. Cheap to clone.
 #[derive(Clone)]
 pub struct Shop(Arc<Inner>);
@@ -203,8 +211,7 @@ impl Inner {
         let configured = agents::Profile {
             command: given(&spec.command, profile.map(|p| &p.command)),
             model: given(&spec.model, profile.map(|p| &p.model)),
-            permissions: profile.map(|p| p.permissions).unwrap_or_default(),
-            args: profile.map(|p| p.args.clone()).unwrap_or_default(),
+            ..profile.cloned().map(AgentProfile::configured).unwrap_or_default()
         };
         let env = profile.map(|p| p.env.clone()).unwrap_or_default();
         Ok(Chosen { agent, profile: configured, env })

@@ -65,7 +65,7 @@ fn places_of_programs(environment: &Environment) -> Vec<PathBuf> {
 }
 
 /// What is wrong with the program that a wall needs.
-pub(crate) async fn probe(program: &str, args: &[&str]) -> Option<String> {
+pub async fn probe(program: &str, args: &[&str]) -> Option<String> {
     let Ok(path) = which::which(program) else {
         return Some(format!("the sandbox needs `{program}`, which is not on PATH; install it"));
     };

@@ -213,7 +213,7 @@ async fn a_command_agent_needs_a_command_and_a_wall_that_can_be_had() {
     let fine = Profile { command: Some("true".to_owned()), ..Profile::default() };
     assert!(agent().preflight(&fine).await.unwrap().program.is_file());
     let mut walled = spec(&desk, "echo > ran");
-    walled.sandbox.kind = sandbox::Kind::Bwrap;
+    walled.sandbox.kind = sandbox::Kind::Oci;
     let refused = agent().start(walled).await.err().unwrap();
     assert!(matches!(refused, Error::Sandbox(_)), "{refused}");
     assert!(!desk.path().join("work/ran").exists());

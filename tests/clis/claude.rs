@@ -273,3 +273,35 @@ fn what_agents_leave_for_later_tasks_reaches_them() {
     assert!(status.to_string().contains("the roof leaks"), "{status}");
     stage.nothing_is_left();
 }
+
+#[test]
+fn the_doctor_says_of_each_profile_whether_it_can_work() {
+    let Some(stage) = Stage::claude() else { return };
+    let said = stage.doctor();
+    let lines = said.out.lines().filter(|line| line.contains("`claude`"));
+    let line = lines.collect::<Vec<_>>().join("\n");
+    assert!(line.contains("2.1.329 (Claude Code); signed in"), "{}", said.out);
+    let Some(stage) = Stage::signed_in("NO_KEY_AT_ALL", "nothing") else { return };
+    let said = stage.doctor();
+    assert!(said.out.contains("not signed in: agents have a home of their own"), "{}", said.out);
+}
+
+/// An editor, or an agent that works on something else, asks how a run goes.
+#[test]
+fn an_editor_asks_by_mcp() {
+    let Some(stage) = Stage::claude() else { return };
+    stage.model.script("asked", [signal("failed", json!({ "reason": "no ink" })), over()]);
+    stage.run(&stage.graph("asked", "    max_attempts: 1\n"));
+    let server = json!({ "mcpServers": { "taskloom": {
+        "command": env!("CARGO_BIN_EXE_taskloom"),
+        "args": ["mcp", "--data-dir", stage.world.data()],
+    } } });
+    stage.world.write("mcp.json", &server.to_string());
+    let why = tool("mcp__taskloom__why", json!({ "task": "asked/1/work" }));
+    let status = tool("mcp__taskloom__status", json!({}));
+    stage.model.script("editor", [status, why, say("So that is it.")]);
+    let said = stage.editor("How did [[editor]] go?");
+    let heard = stage.model.asked("editor").last().unwrap().body["messages"].to_string();
+    assert!(heard.contains("completed with failures"), "{said:?}\n{heard}");
+    assert!(heard.contains("the agent says: no ink"), "{heard}");
+}

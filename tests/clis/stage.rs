@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -140,6 +140,26 @@ impl Stage {
         let graph = graph.display().to_string();
         let args = ["run", &graph, "--repo", &repo, "--config", &config];
         self.world.spawn_program(&args, &self.variables)
+    }
+
+    /// What `doctor` says with these profiles and variables.
+    pub(crate) fn doctor(&self) -> Said {
+        let config = self.world.path("config.yaml").display().to_string();
+        ended(self.world.spawn_program(&["doctor", "--config", &config], &self.variables))
+    }
+
+    /// Claude Code beside Taskloom, with the servers of `mcp.json`.
+    #[expect(clippy::disallowed_methods, reason = "what a user would start")]
+    pub(crate) fn editor(&self, prompt: &str) -> Said {
+        let program = pinned("@anthropic-ai/claude-code-linux-x64/claude").unwrap();
+        let mut command = Command::new(program);
+        command.args(["-p", prompt, "--strict-mcp-config", "--allowedTools=mcp__taskloom"]);
+        command.arg("--mcp-config").arg(self.world.path("mcp.json"));
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("HOME", self.world.path("")).envs(self.variables.clone());
+        command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        ended(command.spawn().unwrap())
     }
 
     /// What people see of the last attempt.

@@ -54,6 +54,10 @@ impl Dialect for ClaudeCode {
         Some((&["--version"], FLOOR))
     }
 
+    fn signed_in(&self) -> Option<&'static [&'static str]> {
+        Some(&["auth", "status"])
+    }
+
     fn words(&self, spec: &RunSpec, prompt: &str) -> Result<Words, Error> {
         let mut program = self.program(&spec.profile)?;
         let mode = match spec.profile.permissions {

@@ -56,6 +56,10 @@ impl Dialect for CodexServer {
         Some((&["--version"], FLOOR))
     }
 
+    fn signed_in(&self) -> Option<&'static [&'static str]> {
+        Some(&["login", "status"])
+    }
+
     fn words(&self, spec: &RunSpec, _: &str) -> Result<Words, Error> {
         let mut program = self.program(&spec.profile)?;
         program.push("app-server".to_owned());

@@ -79,14 +79,23 @@ impl Environment {
     }
 
     /// What a short-lived program prints in this environment; `None` if it fails or takes long.
-    #[expect(clippy::disallowed_methods, reason = "processes start only here and below")]
     pub async fn answer_of(&self, program: &Path, args: &[&str]) -> Option<String> {
-        let mut command = tokio::process::Command::new(program);
-        command.args(args).env_clear().envs(&self.0).stdin(Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(ANSWER_WITHIN, command.output()).await;
-        let output = output.ok()?.ok().filter(|output| output.status.success())?;
+        let output =
+            self.output_of(program, args).await.filter(|output| output.status.success())?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         (!text.is_empty()).then_some(text)
+    }
+
+    /// Whether a short-lived program exits with 0 in this environment, and soon.
+    pub async fn succeeds(&self, program: &Path, args: &[&str]) -> bool {
+        self.output_of(program, args).await.is_some_and(|output| output.status.success())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "processes start only here and below")]
+    async fn output_of(&self, program: &Path, args: &[&str]) -> Option<std::process::Output> {
+        let mut command = tokio::process::Command::new(program);
+        command.args(args).env_clear().envs(&self.0).stdin(Stdio::null()).kill_on_drop(true);
+        tokio::time::timeout(ANSWER_WITHIN, command.output()).await.ok()?.ok()
     }
 
     /// The value of one variable.

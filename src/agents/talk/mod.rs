@@ -86,6 +86,9 @@ pub trait Dialect: Clone + Send + Sync + 'static {
     /// How its version is asked for and which is the first that is understood, if it tells one.
     fn version(&self) -> Option<(&'static [&'static str], [u32; 3])>;
 
+    /// How it is asked whether somebody is signed in: it exits with 0 if so.
+    fn signed_in(&self) -> Option<&'static [&'static str]>;
+
     /// How a turn is launched.
     fn words(&self, spec: &RunSpec, prompt: &str) -> Result<Words, Error>;
 
@@ -155,6 +158,13 @@ impl<D: Dialect> Agent for Talker<D> {
             }),
             _ => Ok(Preflight { program, version }),
         }
+    }
+
+    async fn signed_in(&self, profile: &Profile, environment: &Environment) -> Option<bool> {
+        let line = self.dialect.program(profile).ok()?;
+        let program = which::which(line.first()?).ok()?;
+        let args = self.dialect.signed_in()?;
+        Some(environment.succeeds(&program, args).await)
     }
 
     async fn start(&self, spec: RunSpec) -> Result<Box<dyn AgentRun>, Error> {

@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
     /// Where everything is kept [default: ~/.local/share/taskloom].
     #[arg(long, global = true, value_name = "DIR", env = "TASKLOOM_DATA_DIR")]
@@ -87,6 +87,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TaskCommand,
     },
+    /// For editors: serve `submit`, `status` and `why` as tools over MCP, on standard input and
+    /// output.
+    Mcp,
     /// Play a scenario: the real engine with scripted agents, by hand and without an outside.
     Sim(SimArgs),
     /// Be an agent that does what a script says.

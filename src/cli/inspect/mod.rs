@@ -118,14 +118,22 @@ fn walk(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> anyhow::Result<()
 }
 
 pub(crate) async fn status(common: &Common, run: Option<&str>) -> Outcome {
+    let (json, told) = status_of(common, run).await?;
+    print(common, &json, || told)
+}
+
+/// Where a run stands, as data and for people.
+pub(crate) async fn status_of(
+    common: &Common,
+    run: Option<&str>,
+) -> anyhow::Result<(Value, String)> {
     let reading = Reading::open(common).await?;
     let run = reading.run(run).await?;
     let view = reading.view(&run).await?;
     let layout = Layout::new(reading.config.data_dir.clone());
     let several = reading.several().await?;
-    print(common, &view_json(&view), || {
-        summary(&view) + &next_steps(common, &view, &layout, several)
-    })
+    let told = summary(&view) + &next_steps(common, &view, &layout, several);
+    Ok((view_json(&view), told))
 }
 
 /// A run as data.
@@ -288,6 +296,12 @@ fn beyond_waiting(record: &TaskRecord) -> String {
 
 /// Says why a task does not run.
 pub(crate) async fn why(common: &Common, text: &str) -> Outcome {
+    let (json, told) = reason_of(common, text).await?;
+    print(common, &json, || told)
+}
+
+/// Why a task does not run, as data and for people.
+pub(crate) async fn reason_of(common: &Common, text: &str) -> anyhow::Result<(Value, String)> {
     let reading = Reading::open(common).await?;
     let named = reading.part(text).await?;
     let view = reading.view(&named.run).await?;
@@ -300,11 +314,12 @@ pub(crate) async fn why(common: &Common, text: &str) -> Outcome {
         "waiting_on": waiting, "why": waiting.map(ToString::to_string),
         "needs_person": waiting.is_some_and(|w| w.needs_person()),
     });
-    print(common, &json, || match waiting {
+    let told = match waiting {
         Some(waiting) => {
             let state = record.state.word();
             format!("{}/{id} ({state}): {waiting}\n{}", view.info.name, beyond_waiting(record))
         }
         None => format!("{}/{id}: {}\n", view.info.name, record.state),
-    })
+    };
+    Ok((json, told))
 }

@@ -17,7 +17,7 @@ use crate::cli::{pictures, verbs};
 use crate::config::OnShutdown;
 use crate::control::{Order, Request};
 use crate::notify::ThreadFactory;
-use crate::orchestrator::{GlobalCommand, GlobalVerb, Role, Scope};
+use crate::orchestrator::{GlobalCommand, GlobalVerb, Receipt, Role, Scope};
 use crate::state::Entry;
 
 pub(crate) async fn serve(common: &Common, args: ServeArgs) -> Outcome {
@@ -87,16 +87,21 @@ async fn end(app: &App, console: &Console, running: &mut Running, signals: [&mut
 }
 
 pub(crate) async fn submit(common: &Common, args: SubmitArgs) -> Outcome {
-    let (_, source) = pictures::load(&args.graph)?;
-    let config = crate::cli::config(common)?;
-    let repo = std::path::absolute(&args.options.repo)?;
-    let options = run_options(&args.options);
-    let order = Order { source, repo, options, submitter: who() };
-    let receipt = verbs::ask(&config, &Request::Submit(Box::new(order))).await?;
+    let receipt = submitted(common, &args).await?;
     if common.json {
         outln!("{:#}", json!({ "receipt": receipt }));
     } else {
         outln!("{}", receipt.sentence);
     }
     Ok(0)
+}
+
+/// Hands a graph to the daemon.
+pub(crate) async fn submitted(common: &Common, args: &SubmitArgs) -> anyhow::Result<Receipt> {
+    let (_, source) = pictures::load(&args.graph)?;
+    let config = crate::cli::config(common)?;
+    let repo = std::path::absolute(&args.options.repo)?;
+    let options = run_options(&args.options);
+    let order = Order { source, repo, options, submitter: who() };
+    verbs::ask(&config, &Request::Submit(Box::new(order))).await
 }
