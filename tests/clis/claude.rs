@@ -286,6 +286,24 @@ fn the_doctor_says_of_each_profile_whether_it_can_work() {
     assert!(said.out.contains("not signed in: agents have a home of their own"), "{}", said.out);
 }
 
+/// It has the key, so that what it runs has it too; nobody else ever sees it.
+#[test]
+fn a_key_that_is_printed_is_seen_by_nobody() {
+    let Some(stage) = Stage::claude() else { return };
+    let leak = "echo $ANTHROPIC_API_KEY; echo -n \"$ANTHROPIC_API_KEY\" | base64 -w0; \
+                taskloom task concern \"it is $ANTHROPIC_API_KEY\"; touch leak.txt";
+    stage.model.script("leak", [bash(leak), done("it is out"), over()]);
+    let graph = stage.graph("leak", "    agent: free\n");
+    let said = stage.run(&graph);
+    assert!(said.out.contains("it is [redacted ANTHROPIC_API_KEY]"), "{}\n{}", said.out, said.err);
+    let raw = stage.world.taskloom(&["logs", "leak/1/work", "--raw"]).out;
+    assert_eq!(raw.matches("[redacted ANTHROPIC_API_KEY]").count(), 4, "{raw}");
+    until("all processes are gone", || stage.world.processes().is_empty());
+    // What Claude Code remembers of its session is its own, and private.
+    std::fs::remove_dir_all(stage.world.data().join("runs/repo/leak/1/tasks/work/home")).unwrap();
+    stage.world.holds_nowhere(KEY);
+}
+
 /// An editor, or an agent that works on something else, asks how a run goes.
 #[test]
 fn an_editor_asks_by_mcp() {

@@ -108,7 +108,7 @@ impl Environment {
         self.0.keys().map(String::as_str)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
+    pub(in crate::agents) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
         self.0.iter()
     }
 }

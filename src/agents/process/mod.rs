@@ -15,7 +15,6 @@ mod control;
 mod environment;
 mod exec;
 pub mod hostile;
-mod log;
 mod shim;
 mod stray;
 mod tree;

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use tokio::sync::{oneshot, watch};
 
 use crate::agents::process::control::{Accepted, State};
+use crate::agents::process::shim::redact::Redactor;
 use crate::agents::signals::{SIGNALS_MAX, Signal, Signalled};
 use crate::time::{Clock as _, SystemClock};
 
@@ -17,12 +18,13 @@ pub(super) struct Desk {
     count: u32,
     questions: BTreeMap<u32, oneshot::Sender<String>>,
     state: watch::Sender<State>,
+    redactor: Redactor,
 }
 
 impl Desk {
     /// A desk with an empty record.
-    pub(super) fn new(file: File, state: watch::Sender<State>) -> Self {
-        Self { file, bytes: 0, count: 0, questions: BTreeMap::new(), state }
+    pub(super) fn new(file: File, state: watch::Sender<State>, redactor: Redactor) -> Self {
+        Self { file, bytes: 0, count: 0, questions: BTreeMap::new(), state, redactor }
     }
 
     /// Writes a signal down, for good, before anybody hears of it.
@@ -35,7 +37,8 @@ impl Desk {
         let seq = self.count + 1;
         let is_question = matches!(signal, Signal::Ask { .. });
         let signalled = Signalled { seq, at: SystemClock.now(), signal };
-        let mut line = serde_json::to_vec(&signalled).map_err(|e| e.to_string())?;
+        let line = serde_json::to_string(&signalled).map_err(|e| e.to_string())?;
+        let mut line = self.redactor.text(&line).into_bytes();
         line.push(b'\n');
         // At a fixed place, so that half a line on a full disk is overwritten by the next one.
         let written =

@@ -4,7 +4,9 @@
 //! does not go before nothing below it is left. It must not interpret what the program writes.
 
 mod desk;
+mod log;
 mod program;
+mod redact;
 mod watch;
 
 use std::fs::{self, File};
@@ -24,10 +26,12 @@ use tokio::sync::{mpsc, watch as state_channel};
 use tokio::task::JoinHandle;
 
 use crate::agents::process::control::{self, State};
-use crate::agents::process::log::Log;
+use crate::agents::process::shim::log::Log;
+use crate::agents::process::shim::redact::Redactor;
 use crate::agents::process::tree::{Cgroup, Identity, boot_id};
 use crate::agents::process::{
-    AGENT_SOCKET, Cause, End, Exit, LaunchSpec, Part, RECORD_SCHEMA, Record, Stderr, put_record,
+    AGENT_SOCKET, Cause, End, Environment, Exit, LaunchSpec, Part, RECORD_SCHEMA, Record, Stderr,
+    put_record,
 };
 use crate::crash;
 use crate::time::{Clock as _, SystemClock, Timestamp};
@@ -168,11 +172,12 @@ struct Parts {
 impl Parts {
     fn create(spec: &LaunchSpec) -> io::Result<Self> {
         let part = |part: Part| create(&part.of(&spec.stem));
+        let redactor = || Redactor::new(&spec.environment);
         let separate = spec.stderr == Stderr::Separate;
         let stderr_log = separate.then(|| part(Part::StderrLog)).transpose()?;
         Ok(Self {
-            log: Log::new(part(Part::Log)?, spec.log_bytes_max),
-            stderr_log: stderr_log.map(|file| Log::new(file, STDERR_BYTES_MAX)),
+            log: Log::new(part(Part::Log)?, spec.log_bytes_max).without(redactor()),
+            stderr_log: stderr_log.map(|file| Log::new(file, STDERR_BYTES_MAX).without(redactor())),
             signals: part(Part::Signals)?,
             control: bind(&Part::Control.of(&spec.stem))?,
             agent: spec.agent_socket.then(|| bind(AGENT_SOCKET)).transpose()?,
@@ -217,7 +222,12 @@ impl<'a> Launch<'a> {
         let (inbox, requests) = mpsc::channel(INBOX_REQUESTS_MAX);
         let (state, _) = state_channel::channel(State::default());
         let group = cgroup.as_ref().map(|c| c.dir().to_owned());
-        let watch = Watch::new(spec, Desk::new(signals, state.clone()), cgroup, requests)?;
+        let watch = Watch::new(
+            spec,
+            Desk::new(signals, state.clone(), Redactor::new(&spec.environment)),
+            cgroup,
+            requests,
+        )?;
         let start = program::Start { spec, given_umask, cgroup: group.clone() };
         let told = state.clone();
         let program = Program::start(&start, log, stderr_log, move |bytes| {
@@ -254,7 +264,7 @@ impl<'a> Launch<'a> {
 }
 
 /// Runs what ends what the program began elsewhere. There is nobody to tell of its failure.
-async fn clear_away(words: &[String], environment: &crate::agents::process::Environment) {
+async fn clear_away(words: &[String], environment: &Environment) {
     let Some((program, args)) = words.split_first() else { return };
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     environment.answer_of(Path::new(program), &args).await;

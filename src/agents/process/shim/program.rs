@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::agents::process::exec::ExecSpec;
-use crate::agents::process::log::{Log, pump};
+use crate::agents::process::shim::log::{Log, pump};
 use crate::agents::process::tree::Identity;
 use crate::agents::process::{Input, LaunchSpec, MARKER, marker};
 

@@ -10,6 +10,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
+use crate::agents::process::shim::redact::Redactor;
+
 /// 1 MiB holds the end of any build log, which is the part that says what went wrong.
 const TAIL_BYTES_MAX: u64 = 1 << 20;
 
@@ -24,6 +26,7 @@ const DRAIN_READS_MAX: usize = (1 << 20) / READ_BYTES;
 #[derive(Debug)]
 pub(super) struct Log {
     file: File,
+    redactor: Redactor,
     head_max: u64,
     tail_max: usize,
     tail: VecDeque<u8>,
@@ -37,12 +40,18 @@ impl Log {
         let tail_max = TAIL_BYTES_MAX.min(bytes_max / 2);
         Self {
             file,
+            redactor: Redactor::default(),
             head_max: bytes_max - tail_max,
             tail_max: usize::try_from(tail_max).unwrap_or(usize::MAX),
             tail: VecDeque::new(),
             cut_bytes: 0,
             bytes: 0,
         }
+    }
+
+    /// The same, without the secrets that `redactor` knows.
+    pub(super) fn without(self, redactor: Redactor) -> Self {
+        Self { redactor, ..self }
     }
 
     /// How long the file is.
@@ -56,6 +65,11 @@ impl Log {
     }
 
     fn append(&mut self, output: &[u8]) {
+        let output = self.redactor.pass(output);
+        self.keep(&output);
+    }
+
+    fn keep(&mut self, output: &[u8]) {
         let room = usize::try_from(self.head_max - self.bytes).unwrap_or(usize::MAX);
         let (head, rest) = output.split_at(room.min(output.len()));
         let written = self.write(head);
@@ -92,6 +106,8 @@ impl Log {
 
     /// Adds the tail. If nothing but the tail was kept back, nothing is missing.
     fn finish(&mut self) {
+        let rest = self.redactor.rest();
+        self.keep(&rest);
         let tail = std::mem::take(&mut self.tail);
         if self.cut_bytes > 0 {
             let gap = format!("\n[taskloom: {} bytes of output left out here]\n", self.cut_bytes);
