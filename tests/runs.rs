@@ -627,3 +627,55 @@ fn a_data_directory_inside_the_repository_is_refused() {
     assert_eq!(world.desk(), before);
     world.finish();
 }
+
+/// A second agent that wants the greeting louder, and is content when it is.
+const REVIEWED: &str = "name: reviewed
+workstreams:
+  - {id: default, auto_merge: true}
+tasks:
+  - id: greet
+    description: Write a greeting.
+    completion_gate: test -s greeting.txt
+    MORE
+    review:
+      agent:
+        framework: shell
+        command: |
+          cat > seen.md
+          if grep -q '+hello$' seen.md; then taskloom task object 'say it louder' 'mind the comma'
+          elif grep -q '+HELLO' seen.md; then taskloom task approve
+          fi
+    primary_agent:
+      framework: shell
+      command: |
+        case $TASKLOOM_TURN in 0) echo hello ;; *) cat >> heard.txt; echo ANSWER ;; esac > greeting.txt
+";
+
+#[test]
+fn what_a_reviewer_objects_to_goes_back_and_what_it_approves_is_merged() {
+    let world = World::new();
+    let graph = REVIEWED.replace("MORE", "max_gate_attempts: 3").replace("ANSWER", "HELLO");
+    let said = world.run(&world.write("reviewed.yaml", &graph), &[]);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(world.git(&["show", "main:greeting.txt"]), "HELLO\n");
+    let heard = world.git(&["show", "main:heard.txt"]);
+    assert!(heard.contains("- say it louder\n- mind the comma"), "{heard}");
+    assert!(world.git(&["ls-tree", "--name-only", "main", "seen.md"]).is_empty());
+    assert!(said.out.contains("the reviewer approves"), "{}", said.out);
+    until("all processes are gone", || world.processes().is_empty());
+}
+
+#[test]
+fn a_reviewer_has_the_last_word_and_its_silence_is_no_consent() {
+    let world = World::new();
+    let stubborn = REVIEWED.replace("MORE", "max_attempts: 1\n    max_gate_attempts: 2");
+    let said = world.run(&world.write("reviewed.yaml", &stubborn.replace("ANSWER", "hello")), &[]);
+    assert_eq!(said.code, 1, "{}\n{}", said.out, said.err);
+    let why = world.taskloom(&["why", "greet"]).out;
+    assert!(why.contains("rejected: the reviewer objects, for the last time"), "{why}");
+    let silent = stubborn.replace("name: reviewed", "name: silent").replace("ANSWER", "mumble");
+    let said = world.run(&world.write("silent.yaml", &silent), &[]);
+    assert_eq!(said.code, 1, "{}\n{}", said.out, said.err);
+    let why = world.taskloom(&["why", "silent/1/greet"]).out;
+    assert!(why.contains("the reviewer ended without a word"), "{why}");
+}

@@ -92,6 +92,13 @@ pub enum Signal {
         /// The words.
         text: String,
     },
+    /// A reviewer lets a change through.
+    Approve {},
+    /// A reviewer does not.
+    Object {
+        /// What has to be changed, each on its own.
+        objections: Vec<String>,
+    },
     /// What is going to be done.
     Plan {
         /// The words.
@@ -149,7 +156,12 @@ impl Signal {
     fn check(&self) -> Result<(), SignalError> {
         let rule = |fine: bool, rule| if fine { Ok(()) } else { Err(SignalError::Rule(rule)) };
         match self {
-            Self::Done { .. } | Self::NoChanges {} => Ok(()),
+            Self::Done { .. } | Self::NoChanges {} | Self::Approve {} => Ok(()),
+            Self::Object { objections } => {
+                let said = |text: &String| !text.trim().is_empty();
+                let any = !objections.is_empty() && objections.iter().all(said);
+                rule(any, "it needs objections, none of them empty")
+            }
             Self::Failed { reason: text }
             | Self::Concern { text }
             | Self::OpsConcern { text }

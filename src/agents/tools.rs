@@ -121,7 +121,7 @@ fn say(dir: Option<&Path>, call: &CallToolRequestParams) -> Result<Option<String
 /// Name, what it is for, and its arguments: name, description, whether it is needed.
 type Row = (&'static str, &'static str, &'static [(&'static str, &'static str, bool)]);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 13] = [
     (
         "done",
         "Say that your task is done. Call it last, when all is committed.",
@@ -155,6 +155,12 @@ const ROWS: [Row; 11] = [
         "Tell a later task something.",
         &[("to", "The id of the task", true), ("text", "The note", true)],
     ),
+    ("approve", "If you review a change: let it through.", &[]),
+    (
+        "object",
+        "If you review a change: say what has to be changed before it can be let through.",
+        &[("objections", "Each objection", true)],
+    ),
     ("plan", "Say what you are going to do.", &[("text", "The plan", true)]),
     ("progress", "Say how far you are, in a line.", &[("text", "The line", true)]),
 ];
@@ -163,7 +169,7 @@ fn all() -> Vec<Tool> {
     let tool = |(name, description, arguments): &Row| {
         let property = |(name, description, _): &(&str, &str, bool)| {
             let schema = match *name {
-                "choices" => json!({ "type": "array", "items": { "type": "string" },
+                "choices" | "objections" => json!({ "type": "array", "items": { "type": "string" },
                     "description": description }),
                 "action" => json!({ "type": "string", "description": description,
                     "enum": ["created", "modified", "deleted"] }),

@@ -236,6 +236,8 @@ fn signal(command: TaskCommand) -> Result<Signal, String> {
             let to = to.parse().map_err(|why| format!("`{to}` is no task: {why}"))?;
             Signal::Note { to, text }
         }
+        TaskCommand::Approve => Signal::Approve {},
+        TaskCommand::Object { objections } => Signal::Object { objections },
         TaskCommand::Plan { text } => Signal::Plan { text },
         TaskCommand::Progress { text } => Signal::Progress { text },
         TaskCommand::Mcp => return Err("`mcp` is no signal".to_owned()),

@@ -27,7 +27,6 @@ impl Shop {
         }
         self.agents(graph, &mut findings).await;
         self.walls(graph, &mut findings).await;
-        self.reviews(graph, &mut findings);
         self.roles(graph, &mut findings);
         self.variables(graph, &mut findings);
         self.branches(graph, project, &mut findings).await;
@@ -37,8 +36,11 @@ impl Shop {
     async fn agents(&self, graph: &Graph, findings: &mut Vec<String>) {
         let mut asked = BTreeSet::new();
         let mut unknown: Vec<(String, Vec<&Task>)> = Vec::new();
-        for task in graph.tasks() {
-            let trouble = match self.inner().agent_of(task) {
+        let own = graph.tasks().iter().map(|task| (task, &task.agent));
+        let reviewers = graph.tasks().iter();
+        let reviewers = reviewers.filter_map(|task| Some((task, &task.review.as_ref()?.agent)));
+        for (task, spec) in own.chain(reviewers) {
+            let trouble = match self.inner().agent_for(spec) {
                 Err(failure) => failure.message,
                 Ok(Chosen { agent, profile, .. }) => {
                     if !asked.insert((agent.kind(), profile.command.clone())) {
@@ -87,15 +89,6 @@ impl Shop {
         }
         for (trouble, tasks) in refused {
             findings.push(format!("{}: {trouble}", named(&tasks)));
-        }
-    }
-
-    /// A review that is asked for and not done would be a false promise.
-    fn reviews(&self, graph: &Graph, findings: &mut Vec<String>) {
-        let asking: Vec<&Task> = graph.tasks().iter().filter(|t| t.review.is_some()).collect();
-        if !asking.is_empty() {
-            let who = named(&asking);
-            findings.push(format!("{who}: this version cannot run review agents; remove `review`"));
         }
     }
 

@@ -13,7 +13,7 @@ use crate::agents::{self, Agent, Permissions, Registry};
 use crate::crash;
 use crate::failure::Failure;
 use crate::git::{self, DiskFloor, Git, Identity, Method};
-use crate::graph::{Framework, SandboxKind, Task};
+use crate::graph::{AgentSpec, Framework, SandboxKind};
 use crate::ids::{CommitId, ProfileName};
 use crate::notify::Streams;
 use crate::runner::attempt;
@@ -186,10 +186,9 @@ impl Inner {
         Ok(environment)
     }
 
-    /// The adapter, profile and further variables for a task's agent.
-    pub(crate) fn agent_of(&self, task: &Task) -> Result<Chosen, StepFailure> {
+    /// The adapter, profile and further variables for an agent.
+    pub(crate) fn agent_for(&self, spec: &AgentSpec) -> Result<Chosen, StepFailure> {
         let cannot = |message| StepFailure::new(FailureClass::CannotStart, message);
-        let spec = &task.agent;
         // The graph's own default is in the task already.
         let named = match (&spec.profile, spec.framework, &spec.command) {
             (None, None, None) => self.options.default_agent.as_ref(),

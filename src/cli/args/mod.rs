@@ -334,6 +334,14 @@ pub(crate) enum TaskCommand {
         #[arg(long)]
         category: String,
     },
+    /// For reviewers: let the change through.
+    Approve,
+    /// For reviewers: say what has to be changed.
+    Object {
+        /// Each objection.
+        #[arg(required = true)]
+        objections: Vec<String>,
+    },
     /// Serve all of these as tools over MCP, on standard input and output; agents start it.
     Mcp,
     /// Ask a person, and wait for the answer, which is printed.

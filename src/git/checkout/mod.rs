@@ -85,6 +85,11 @@ impl Place {
         Self::new(run, format!("{task}@gate"))
     }
 
+    /// Where a task's change is looked at.
+    pub fn review(run: &RunName, task: &TaskId) -> Self {
+        Self::new(run, format!("{task}@review"))
+    }
+
     /// Where a lane's checks run.
     pub fn lane(run: &RunName, lane: &LaneId) -> Self {
         Self::new(run, format!("{lane}@lane"))

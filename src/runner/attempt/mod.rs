@@ -4,13 +4,12 @@
 //! then always capture and tear down. Every step looks first at what is on disk: an attempt that
 //! a crash cut short goes on where it was, and an agent that still runs never notices.
 
-mod collect;
 pub(crate) mod command;
 mod ears;
-mod gate;
 mod prepare;
 mod record;
 mod teardown;
+mod verify;
 mod work;
 
 use std::path::PathBuf;
@@ -28,10 +27,11 @@ use crate::runner::project::Project;
 use crate::runner::shop::Inner;
 use crate::state::{AttemptEnd, AttemptOutcome, FailureClass, Proposal, Step};
 
-use collect::Collected;
 pub(crate) use ears::Ears;
 use prepare::Launched;
 use record::Record;
+use verify::collect::Collected;
+use verify::gate;
 
 /// An attempt under way.
 pub(crate) struct Attempt<'a> {
@@ -217,6 +217,12 @@ impl Attempt<'_> {
                 }
             };
             crash::point("attempt.gated");
+            let objections = self.review(&prepared, &collected, round, record, &mut ears).await?;
+            if let Some(objections) = objections {
+                self.send_back(&mut agent, round, &objections).await?;
+                self.step(Step::Working);
+                continue;
+            }
             if collected.commits == 0 {
                 return Ok(AttemptOutcome::NoChanges);
             }

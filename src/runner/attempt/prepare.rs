@@ -77,7 +77,7 @@ pub(super) struct Launched {
 impl Attempt<'_> {
     /// Makes the worktree and writes what the agent is given, or finds it.
     pub(super) async fn prepare(&self) -> Result<Prepared, Break> {
-        let Chosen { agent, profile, env } = self.shop.agent_of(self.spec())?;
+        let Chosen { agent, profile, env } = self.shop.agent_for(&self.spec().agent)?;
         sandbox::receipt(&walls::asked_for(self.spec(), self.shop.options.sandbox))
             .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
         let receipt: Option<Receipt> = files::read_json(&self.records.join("receipt.json"))
@@ -414,6 +414,23 @@ impl Attempt<'_> {
             return Err(StepFailure::new(FailureClass::GateFailed, message).into());
         }
         let text = crate::runner::instructions::gate_feedback(gate, how, tail, round, rounds);
+        agent.send(Command::User(text)).await.map_err(|error| agent_trouble(&error))?;
+        Ok(())
+    }
+
+    /// Gives the reviewer's objections to the agent, if it may answer them.
+    pub(super) async fn send_back(
+        &self,
+        agent: &mut Box<dyn AgentRun>,
+        round: u32,
+        objections: &str,
+    ) -> Result<(), Break> {
+        let rounds = self.spec().max_gate_attempts;
+        if round >= rounds {
+            let message = format!("the reviewer objects, for the last time:\n{objections}");
+            return Err(StepFailure::new(FailureClass::Rejected, message).into());
+        }
+        let text = crate::runner::instructions::review_feedback(objections, round, rounds);
         agent.send(Command::User(text)).await.map_err(|error| agent_trouble(&error))?;
         Ok(())
     }

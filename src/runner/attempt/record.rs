@@ -174,7 +174,12 @@ impl Record {
                 self.outputs.push(Declared { path, action, category });
             }
             Signal::Note { to, text } => self.notes.push((to.to_string(), text)),
-            Signal::Ask { .. } | Signal::Plan { .. } | Signal::Progress { .. } => {}
+            // Only a reviewer's word on a change counts.
+            Signal::Ask { .. }
+            | Signal::Approve {}
+            | Signal::Object { .. }
+            | Signal::Plan { .. }
+            | Signal::Progress { .. } => {}
         }
     }
 

@@ -186,6 +186,8 @@ impl Attempt<'_> {
             | Signal::Summary { .. }
             | Signal::Declare { .. }
             | Signal::Note { .. }
+            | Signal::Approve {}
+            | Signal::Object { .. }
             | Signal::Plan { .. } => {}
         }
         record.hear(said);

@@ -16,7 +16,7 @@ use crate::sandbox;
 use crate::state::{Evidence, FailureClass};
 
 /// What a gate came to.
-pub(super) enum Gate {
+pub(in crate::runner::attempt) enum Gate {
     /// It passed, or there is none.
     Passed(Option<Evidence>),
     /// It failed.
@@ -33,7 +33,7 @@ struct Passed {
 impl Attempt<'_> {
     /// Runs the task's gate on `commit`. A gate that passed on the same tree, with the same
     /// environment, is not run again.
-    pub(super) async fn gate(
+    pub(in crate::runner::attempt) async fn gate(
         &self,
         commit: &CommitId,
         round: u32,

@@ -24,19 +24,23 @@ const PROTECTED: &[&str] = &[
 ];
 
 /// What an agent has done.
-pub(super) struct Collected {
-    pub(super) commit: CommitId,
-    pub(super) commits: u32,
-    pub(super) files: u32,
-    pub(super) insertions: u32,
-    pub(super) deletions: u32,
+pub(in crate::runner::attempt) struct Collected {
+    pub(in crate::runner::attempt) commit: CommitId,
+    pub(in crate::runner::attempt) commits: u32,
+    pub(in crate::runner::attempt) files: u32,
+    pub(in crate::runner::attempt) insertions: u32,
+    pub(in crate::runner::attempt) deletions: u32,
     /// Paths that a person must let through, with the reason.
-    pub(super) protected: Vec<String>,
+    pub(in crate::runner::attempt) protected: Vec<String>,
 }
 
 impl Attempt<'_> {
     /// Imports what HEAD of the worktree names and commits what was not committed.
-    pub(super) async fn collect(&self, prepared: &Prepared, turn: u32) -> Result<Collected, Break> {
+    pub(in crate::runner::attempt) async fn collect(
+        &self,
+        prepared: &Prepared,
+        turn: u32,
+    ) -> Result<Collected, Break> {
         let commit = self.import(&prepared.checkout, self.ended_at(turn)).await?;
         let bare = &self.project.bare;
         let base = &prepared.lane;
@@ -64,7 +68,7 @@ impl Attempt<'_> {
 
     /// The commit that holds all work of the worktree, in the engine's repository.
     /// `at` dates what the agent did not commit: the same again makes the same commit.
-    pub(super) async fn import(
+    pub(in crate::runner::attempt) async fn import(
         &self,
         checkout: &Checkout,
         at: Timestamp,
@@ -94,13 +98,20 @@ impl Attempt<'_> {
     }
 
     /// Points the task's branch at what was verified.
-    pub(super) async fn point_branch(&self, commit: &CommitId) -> Result<(), StepFailure> {
+    pub(in crate::runner::attempt) async fn point_branch(
+        &self,
+        commit: &CommitId,
+    ) -> Result<(), StepFailure> {
         let name = branch(&self.run.branches().task(&self.spec().id)).to_ref();
         self.hold(name, commit).await.map_err(|error| trouble(&error))
     }
 
     /// Points a ref at a commit and lets go of where the work was staged.
-    pub(super) async fn hold(&self, name: RefName, commit: &CommitId) -> Result<(), git::Error> {
+    pub(in crate::runner::attempt) async fn hold(
+        &self,
+        name: RefName,
+        commit: &CommitId,
+    ) -> Result<(), git::Error> {
         let bare = &self.project.bare;
         let staged = RefName::new(&format!("refs/staging/{}", self.key()))?;
         let mut changes = Vec::new();
@@ -116,7 +127,7 @@ impl Attempt<'_> {
     }
 
     /// What names this attempt in the engine's repository.
-    pub(super) fn key(&self) -> String {
+    pub(in crate::runner::attempt) fn key(&self) -> String {
         let (run, id) = (&self.run.name, &self.spec().id);
         format!("{}/{}/{id}/{}", run.graph, run.number, self.number)
     }

@@ -1,0 +1,5 @@
+//! Whether what an agent did will do: what it is, its gate, and a second agent's look at it.
+
+pub(super) mod collect;
+pub(super) mod gate;
+mod review;
