@@ -5,6 +5,7 @@
 //! program understands. It must not judge the work: that a turn ended and what was claimed is
 //! told; whether it is true is the runner's to find out.
 
+mod acp;
 mod claude;
 mod codex;
 mod command;
@@ -28,6 +29,7 @@ use crate::sandbox;
 use crate::time::Timestamp;
 
 pub use crate::state::Session;
+pub use acp::AcpClient;
 pub use claude::ClaudeCode;
 pub use codex::CodexServer;
 pub use command::CommandAgent;

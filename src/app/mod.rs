@@ -22,7 +22,7 @@ use crate::discord::board::House;
 use crate::discord::bot::{self, Bot};
 use crate::failure::Failure;
 use crate::git::{DiskFloor, Git, Identity, Method, UserRepo};
-use crate::graph::{self, Graph};
+use crate::graph::{self, Framework, Graph};
 use crate::ids::{ProjectId, check_name};
 use crate::notify::{Notifier, Streams, ThreadFactory};
 use crate::orchestrator::{self, Doors, Handle, Receipt, Role, Scope, Submission};
@@ -304,10 +304,14 @@ pub async fn reader(config: &Config) -> Result<SqliteStore, store::Error> {
 
 /// Every adapter there is.
 fn registry(launcher: &Launcher) -> Registry {
-    let adapters: [Arc<dyn Agent>; 3] = [
+    let acp = |framework| Arc::new(Talker::acp(framework, launcher.clone()));
+    let adapters: [Arc<dyn Agent>; 6] = [
         Arc::new(CommandAgent::new(launcher.clone())),
         Arc::new(Talker::claude(launcher.clone())),
         Arc::new(Talker::codex(launcher.clone())),
+        acp(Framework::Acp),
+        acp(Framework::Gemini),
+        acp(Framework::Opencode),
     ];
     let put = |registry: Registry, agent| registry.with(Place::Headless, agent);
     adapters.into_iter().fold(Registry::default(), put)

@@ -109,6 +109,26 @@ impl Stage {
         Some(Self { world, model, variables: vec![("MODEL_KEY", KEY.into())] })
     }
 
+    /// With Gemini CLI, by the Agent Client Protocol; as `trusted` it need not ask.
+    pub(crate) fn gemini() -> Option<Self> {
+        let program = pinned("@google/gemini-cli/bundle/gemini.js")?;
+        let (model, world) = (Model::start(), World::new());
+        let mut config = "default_agent: gemini\nagents:\n".to_owned();
+        for (name, permissions) in [("gemini", "edits"), ("trusted", "all")] {
+            writeln!(
+                config,
+                "  {name}:\n    framework: acp\n    command: node {} --acp --model=gemini-2.5-flash\n    \
+                 permissions: {permissions}\n    env: [GEMINI_API_KEY, GOOGLE_GEMINI_BASE_URL]",
+                program.display()
+            )
+            .unwrap();
+        }
+        world.write("config.yaml", &config);
+        let variables =
+            vec![("GEMINI_API_KEY", KEY.into()), ("GOOGLE_GEMINI_BASE_URL", model.url().into())];
+        Some(Self { world, model, variables })
+    }
+
     /// A graph of one task, `work`, whose agent plays a scenario.
     pub(crate) fn graph(&self, scenario: &str, more: &str) -> PathBuf {
         self.graph_of(scenario, &[(scenario, more)])

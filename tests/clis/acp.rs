@@ -1,0 +1,78 @@
+//! Gemini CLI, by the Agent Client Protocol.
+
+use serde_json::json;
+
+use super::stage::{Stage, table};
+use crate::model::{Step, refuse, say, tool};
+use crate::world::{ended, signal as kill, until};
+
+fn file(name: &str) -> Step {
+    tool("write_file", json!({ "file_path": format!("{name}.txt"), "content": "hello\n" }))
+}
+
+fn run(command: &str) -> Step {
+    tool("run_shell_command", json!({ "command": command, "description": "a command" }))
+}
+
+fn done(summary: &str) -> Step {
+    tool("mcp_taskloom_done", json!({ "summary": summary }))
+}
+
+fn over() -> Step {
+    say("All finished.")
+}
+
+#[test]
+fn every_way_that_a_turn_can_go_is_told_as_what_it_is() {
+    let Some(stage) = Stage::gemini() else { return };
+    let mut tasks: Vec<(&str, String)> = Vec::new();
+    let mut play = |name: &'static str, more: &str, steps: Vec<Step>| {
+        stage.model.script(name, steps);
+        tasks.push((name, format!("    max_attempts: 1\n{more}")));
+    };
+    play("writes", "", vec![file("writes"), done("wrote it"), over()]);
+    play("commands", "    agent: trusted\n", vec![run("touch commands.txt"), done("x"), over()]);
+    play("signed-out", "", vec![refuse(401, "UNAUTHENTICATED", "API key not valid")]);
+    let tasks: Vec<(&str, &str)> = tasks.iter().map(|(id, more)| (*id, more.as_str())).collect();
+    let said = stage.run(&stage.graph_of("outcomes", &tasks));
+    assert_eq!(said.code, 1, "{}\n{}", said.out, said.err);
+    insta::assert_snapshot!(table(&stage, "outcomes"));
+    insta::assert_snapshot!("what_gemini_did_reads_like", stage.log("writes"));
+    stage.nothing_is_left();
+}
+
+#[test]
+fn what_it_may_not_do_is_done_when_a_person_allows_it() {
+    let Some(stage) = Stage::gemini() else { return };
+    stage.model.script("allowed", [run("touch allowed.txt"), done("made it"), over()]);
+    let run = stage.spawn(&stage.graph("allowed", ""));
+    stage.waits("asks you");
+    let why = stage.why();
+    assert!(why.contains("May it use touch allowed.txt") && why.contains("Allow"), "{why}");
+    stage.world.taskloom(&["answer", "work", "Allow"]);
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("allowed.txt"), "");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_daemon_that_dies_in_the_middle_of_a_turn_finds_its_agent_again() {
+    let Some(stage) = Stage::gemini() else { return };
+    let go = stage.world.path("go");
+    let wait = run(&format!("until test -e {}; do sleep 0.1; done", go.display()));
+    stage.model.script("adopted", [wait, file("after"), done("went on"), over()]);
+    let graph = stage.graph("adopted", "    agent: trusted\n");
+    let run = stage.spawn(&graph);
+    until("it is at its command", || stage.log("work").contains("until test"));
+    kill(&run, "KILL");
+    ended(run);
+    let run = stage.spawn(&graph);
+    until("it is taken up", || stage.world.state("work") == "running");
+    stage.world.write("go", "");
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    let steps: Vec<usize> = stage.model.asked("adopted").iter().map(|asked| asked.step).collect();
+    assert_eq!(steps, [0, 1, 2, 3], "nothing is asked twice");
+    stage.nothing_is_left();
+}
