@@ -196,7 +196,7 @@ mod tests {
         for (name, _, arguments) in ROWS {
             let value = |(name, ..): &(&str, &str, bool)| match *name {
                 "action" => json!("created"),
-                "choices" => json!(["a", "b"]),
+                "choices" | "objections" => json!(["a", "b"]),
                 _ => json!("x"),
             };
             let given: serde_json::Map<String, Value> = arguments

@@ -324,6 +324,7 @@ fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {
         default_agent: config.default_agent.clone(),
         agents: config.agents.clone(),
         env: config.env.clone(),
+        credentials: config.credentials.clone(),
         sandbox: config.sandbox,
         private_home: config.home == config::Home::Private,
         limits: Limits {

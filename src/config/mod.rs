@@ -2,6 +2,7 @@
 //!
 //! Nothing below [`crate::app`] sees a [`Config`]: each component is handed its own options.
 
+mod credentials;
 mod discord;
 mod raw;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::graph::SandboxKind;
 use crate::ids::{ProfileName, ProjectId};
+use crate::runner::Credentials;
 
 pub use crate::runner::AgentProfile;
 
@@ -30,6 +32,8 @@ pub struct Config {
     pub agents: BTreeMap<ProfileName, AgentProfile>,
     /// Variables of the daemon that agents get and graphs may use.
     pub env: Vec<String>,
+    /// What agents sign in and work with.
+    pub credentials: Credentials,
     /// The wall around agents, where the graph does not say.
     pub sandbox: SandboxKind,
     /// Whether agents get a home directory of their own.

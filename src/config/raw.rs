@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 
 use crate::agents::Permissions;
+use crate::config::credentials;
 use crate::config::discord::RawDiscord;
 use crate::config::{
     AgentProfile, Config, GitOptions, Home, Limits, MergeMethod, OnShutdown, Project, Timeouts,
@@ -15,6 +16,7 @@ use crate::config::{
 use crate::failure::Failure;
 use crate::graph::{Framework, SandboxKind};
 use crate::ids::{ProfileName, ProjectId};
+use crate::runner::Credentials;
 
 /// Agents at once on one machine unless the file says otherwise: each is a process tree with a
 /// compiler or two behind it.
@@ -38,6 +40,7 @@ pub(crate) struct Raw {
     default_agent: Option<String>,
     agents: BTreeMap<String, RawAgent>,
     env: Vec<String>,
+    credentials: Option<String>,
     isolation: RawIsolation,
     home: RawHome,
     limits: RawLimits,
@@ -224,6 +227,10 @@ impl Raw {
             default_agent,
             agents,
             env: self.env,
+            credentials: match self.credentials {
+                Some(file) => credentials::load(&expand(&file, home)?, home)?,
+                None => Credentials::default(),
+            },
             sandbox: self.isolation.sandbox.unwrap_or(SandboxKind::None),
             home: match self.home {
                 RawHome::Private => Home::Private,

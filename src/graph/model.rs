@@ -363,7 +363,7 @@ pub enum SandboxKind {
 }
 
 /// Which credentials an agent is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenTier {
     /// May read.

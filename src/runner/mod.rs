@@ -21,6 +21,6 @@ pub use job::{
     ToAttempt,
 };
 pub use layout::{Layout, log_files, transcript};
-pub use shop::{AgentProfile, Options, Shop};
+pub use shop::{AgentProfile, Credentials, Options, Secret, Shop, SignIn};
 pub use walls::probe as probe_wall;
 pub use waste::Waste;

@@ -43,6 +43,9 @@ impl Shop {
             let trouble = match self.inner().agent_for(spec) {
                 Err(failure) => failure.message,
                 Ok(Chosen { agent, profile, .. }) => {
+                    if let Err(failure) = self.inner().credentials(graph, spec) {
+                        findings.push(format!("{}: {}", named(&[task]), failure.message));
+                    }
                     if !asked.insert((agent.kind(), profile.command.clone())) {
                         continue;
                     }

@@ -1,5 +1,6 @@
 //! Claude Code.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Child;
 
 use serde_json::{Value, json};
@@ -302,6 +303,43 @@ fn a_key_that_is_printed_is_seen_by_nobody() {
     // What Claude Code remembers of its session is its own, and private.
     std::fs::remove_dir_all(stage.world.data().join("runs/repo/leak/1/tasks/work/home")).unwrap();
     stage.world.holds_nowhere(KEY);
+}
+
+#[test]
+fn a_key_and_a_token_of_the_credentials_reach_the_agent_that_may_have_them() {
+    let Some(stage) = Stage::signed_in("NO_KEY_AT_ALL", "nothing") else { return };
+    let (read, standard) = ("token-that-may-read", "token-that-may-write");
+    let secrets = format!(
+        "anthropic:\n  main: {{type: api_key, key: {KEY}}}\ntoken_tiers:\n  \
+         read_only: {{FORGE: {read}}}\n  standard: {{FORGE: {standard}}}\n"
+    );
+    let file = stage.world.write("credentials.yaml", &secrets);
+    let config = std::fs::read_to_string(stage.world.path("config.yaml")).unwrap();
+    stage.world.write("config.yaml", &format!("credentials: {}\n{config}", file.display()));
+    let refused = stage.run(&stage.graph("early", ""));
+    assert!(refused.err.contains("can be read by others"), "{}", refused.err);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    // What may be shown of a secret is how long it is.
+    let look = "echo length ${#FORGE}; echo $FORGE; touch $TASKLOOM_TASK.txt";
+    stage.model.script("reads", [bash(look), done("x"), over()]);
+    stage.model.script("writes", [bash(look), done("x"), over()]);
+    let free = "    agent: free\n";
+    let tier = format!("{free}    isolation: {{token_tier: read_only}}\n");
+    let graph = stage.graph_of("tiers", &[("reads", &tier), ("writes", free)]);
+    let said = stage.run(&graph);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    for (task, token) in [("reads", read), ("writes", standard)] {
+        let raw = stage.world.taskloom(&["logs", &format!("tiers/1/{task}"), "--raw"]).out;
+        assert!(raw.contains(&format!("length {}", token.len())), "{raw}");
+        assert!(raw.contains("[redacted FORGE]"), "{raw}");
+    }
+    let elevated = format!("{free}    isolation: {{token_tier: elevated}}\n");
+    let refused = stage.run(&stage.graph("late", &elevated));
+    assert!(refused.err.contains("there is no token tier `elevated`"), "{}", refused.err);
+    std::fs::remove_dir_all(stage.world.data().join("runs/repo/tiers/1/tasks")).unwrap();
+    for secret in [KEY, read, standard] {
+        stage.world.holds_nowhere(secret);
+    }
 }
 
 /// An editor, or an agent that works on something else, asks how a run goes.

@@ -1,7 +1,7 @@
 //! The environment of a program: nothing but what is put in here, so that no token of the daemon
 //! can reach an agent by being forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
@@ -20,8 +20,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Names and values, all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    /// Those whose names do not tell that they are secret.
+    #[serde(default)]
+    secret: BTreeSet<String>,
+}
 
 impl Environment {
     /// What may be passed on from the daemon: `PATH`, `LANG`, `LC_*`, `TERM`, `TZ`, and the
@@ -33,14 +37,22 @@ impl Environment {
         let text = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        Self(text.filter(|(name, _)| passed(name)).collect())
+        let variables = text.filter(|(name, _)| passed(name)).collect();
+        Self { variables, secret: BTreeSet::new() }
     }
 
     /// Sets one variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.0.insert(name.to_owned(), value.into());
+        self.variables.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// Sets one variable that nobody is to see.
+    #[must_use]
+    pub fn with_secret(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.secret.insert(name.to_owned());
+        self.with(name, value)
     }
 
     /// A home that is the program's own.
@@ -71,7 +83,7 @@ impl Environment {
             Err(_) | Ok(()) => symlink(helper, link)?,
         }
         let bin = bin.to_string_lossy().into_owned();
-        let path = match self.0.get("PATH") {
+        let path = match self.variables.get("PATH") {
             Some(rest) => format!("{bin}:{rest}"),
             None => bin,
         };
@@ -94,21 +106,31 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "processes start only here and below")]
     async fn output_of(&self, program: &Path, args: &[&str]) -> Option<std::process::Output> {
         let mut command = tokio::process::Command::new(program);
-        command.args(args).env_clear().envs(&self.0).stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .args(args)
+            .env_clear()
+            .envs(&self.variables)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         tokio::time::timeout(ANSWER_WITHIN, command.output()).await.ok()?.ok()
     }
 
     /// The value of one variable.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.variables.get(name).map(String::as_str)
     }
 
     /// The names of all variables.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.variables.keys().map(String::as_str)
     }
 
-    pub(in crate::agents) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.0.iter()
+    /// Whether a variable was said to be secret.
+    pub(super) fn is_secret(&self, name: &str) -> bool {
+        self.secret.contains(name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.variables.iter()
     }
 }

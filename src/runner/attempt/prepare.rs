@@ -96,7 +96,10 @@ impl Attempt<'_> {
             .environment(&home, &env)?
             .with_taskloom(&self.dir, &self.shop.options.helper)
             .map_err(|error| self.cannot_write(&error))?;
-        let spec = self.run_spec(profile, home, environment, &checkout);
+        let given = self.shop.credentials(&self.run.graph, &self.spec().agent)?;
+        let beside = [vec![home], given.dirs.clone()].concat();
+        let environment = given.into_environment(environment);
+        let spec = self.run_spec(profile, beside, environment, &checkout);
         self.write_brief(&checkout, &*agent).map_err(|error| self.cannot_write(&error))?;
         let receipt = Receipt {
             worktree: checkout.tree.display().to_string(),
@@ -208,14 +211,14 @@ impl Attempt<'_> {
     fn run_spec(
         &self,
         profile: Profile,
-        home: PathBuf,
+        beside: Vec<PathBuf>,
         environment: Environment,
         checkout: &Checkout,
     ) -> RunSpec {
         let mut walls = self.walls(&checkout.tree, &environment);
         walls.writes.push(self.dir.clone());
         walls.container.commands = Some(self.dir.join("bin"));
-        walls.writes.push(home);
+        walls.writes.extend(beside);
         RunSpec {
             profile,
             task: self.spec().id.clone(),

@@ -34,7 +34,10 @@ struct Known {
 
 impl Redactor {
     pub(super) fn new(environment: &Environment) -> Self {
-        let secrets = environment.iter().filter(|(name, value)| is_secret(name, value));
+        let secrets = environment.iter().filter(|(name, value)| {
+            let said = environment.is_secret(name) && value.len() >= CHARS_MIN;
+            said && !value.starts_with('/') || is_secret(name, value)
+        });
         let (mut patterns, mut replacements) = (Vec::new(), Vec::new());
         for (name, value) in secrets {
             for form in forms(value) {

@@ -111,8 +111,13 @@ impl Attempt<'_> {
             .environment(&home, env)?
             .with_taskloom(&dir, &self.shop.options.helper)
             .map_err(|error| self.cannot_write(&error))?;
+        let review = self.spec().review.as_ref().expect("BUG: a review is under way");
+        let given = self.shop.credentials(&self.run.graph, &review.agent)?;
+        let dirs = given.dirs.clone();
+        let environment = given.into_environment(environment);
         let mut sandbox = self.walls(&checkout.tree, &environment);
         sandbox.writes.push(dir.clone());
+        sandbox.writes.extend(dirs);
         sandbox.container.name = format!("{}-review-{round}", sandbox.container.name);
         sandbox.container.commands = Some(dir.join("bin"));
         Ok(RunSpec {

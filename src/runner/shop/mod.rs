@@ -1,5 +1,7 @@
 //! Takes jobs in, carries each out on a task of its own, and keeps what is under way within reach.
 
+mod credentials;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,7 +15,7 @@ use crate::agents::{self, Agent, Permissions, Registry};
 use crate::crash;
 use crate::failure::Failure;
 use crate::git::{self, DiskFloor, Git, Identity, Method};
-use crate::graph::{AgentSpec, Framework, SandboxKind};
+use crate::graph::{AgentSpec, Framework, Graph, SandboxKind};
 use crate::ids::{CommitId, ProfileName};
 use crate::notify::Streams;
 use crate::runner::attempt;
@@ -25,6 +27,9 @@ use crate::runner::project::Projects;
 use crate::state::{Effect, EffectKey, FailureClass, ProjectRecord};
 use crate::time::Clock;
 
+pub(crate) use credentials::Given;
+pub use credentials::{Credentials, Secret, SignIn};
+
 /// How attempts are carried out.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -34,6 +39,8 @@ pub struct Options {
     pub agents: BTreeMap<ProfileName, AgentProfile>,
     /// Variables of the daemon that agents get and graphs may use.
     pub env: Vec<String>,
+    /// What agents sign in and work with.
+    pub credentials: Credentials,
     /// The wall around agents where the graph does not say.
     pub sandbox: SandboxKind,
     /// Whether agents get an empty home directory of their own.
@@ -214,6 +221,20 @@ impl Inner {
         };
         let env = profile.map(|p| p.env.clone()).unwrap_or_default();
         Ok(Chosen { agent, profile: configured, env })
+    }
+}
+
+impl Inner {
+    /// What an agent signs in and works with.
+    pub(crate) fn credentials(
+        &self,
+        graph: &Graph,
+        spec: &AgentSpec,
+    ) -> Result<Given, StepFailure> {
+        let framework = self.agent_for(spec)?.agent.kind();
+        let named = graph.settings().anthropic_credential.as_deref();
+        let given = self.options.credentials.of(framework, spec.isolation.token_tier, named);
+        given.map_err(|message| StepFailure::new(FailureClass::CannotStart, message))
     }
 }
 
