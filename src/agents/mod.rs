@@ -30,7 +30,7 @@ use crate::time::Timestamp;
 
 pub use crate::state::Session;
 pub use acp::AcpClient;
-pub use claude::ClaudeCode;
+pub use claude::{ClaudeCode, ClaudePane};
 pub use codex::CodexServer;
 pub use command::CommandAgent;
 pub use process::Adopted;

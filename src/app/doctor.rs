@@ -52,7 +52,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings.push(disk(config));
     findings.extend(agents(config).await);
     findings.push(walls(config).await);
-    findings.push(program("tmux", "interactive agents need it; this version does not offer them"));
+    findings.push(program("tmux", "agents with `environment: {type: tmux}` need it"));
     if let Some(options) = &config.discord {
         findings.extend(bot(options).await);
     }

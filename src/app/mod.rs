@@ -314,7 +314,8 @@ fn registry(launcher: &Launcher) -> Registry {
         acp(Framework::Opencode),
     ];
     let put = |registry: Registry, agent| registry.with(Place::Headless, agent);
-    adapters.into_iter().fold(Registry::default(), put)
+    let headless = adapters.into_iter().fold(Registry::default(), put);
+    headless.with(Place::Tmux, Arc::new(Talker::claude_pane(launcher.clone())))
 }
 
 fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {

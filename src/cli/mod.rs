@@ -38,6 +38,7 @@ pub fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
         Some("shim") => return process::shim_main(),
+        Some("pane") => return process::pane::main(words),
         Some("exec-agent") => return process::exec_main(words),
         Some("task") => {
             if let Some(json) = words.next().filter(|word| word.starts_with('{')) {
@@ -84,6 +85,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Show(args) => inspect::show(common, args.subject.as_deref()).await,
         Command::Why(args) => inspect::why(common, &args.task).await,
         Command::Logs(args) => inspect::logs(common, &args).await,
+        Command::Attach(args) => inspect::attach(common, &args.task).await,
         Command::Verb(verb) => verbs::carry_out(common, verb).await,
         Command::Gc(args) => upkeep::gc(common, &args).await,
         Command::Mcp => mcp::mcp(common).await,

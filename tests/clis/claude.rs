@@ -305,6 +305,39 @@ fn a_key_that_is_printed_is_seen_by_nobody() {
     stage.world.holds_nowhere(KEY);
 }
 
+fn tmux() -> bool {
+    let found = which::which("tmux").is_ok();
+    if !found {
+        eprintln!("SKIPPED: tmux is not installed (`apt-get install tmux`)");
+    }
+    found
+}
+
+const TMUX: &str = "    primary_agent: {environment: {type: tmux}}\n";
+
+#[test]
+fn in_a_tmux_session_it_does_its_task_and_people_can_look_and_speak() {
+    if !tmux() {
+        return;
+    }
+    let Some(stage) = Stage::claude() else { return };
+    let question = json!({ "question": "Which ink?", "choices": ["red", "blue"] });
+    let steps = vec![signal("ask", question), file("paned"), over()];
+    stage.model.script("paned", steps);
+    stage.model.script("aside", [file("aside"), done("as you say"), over()]);
+    let run = stage.spawn(&stage.graph("paned", TMUX));
+    stage.waits("asks you");
+    let screen = stage.screen("paned");
+    assert!(screen.contains("Claude Code v2.1.329"), "{screen}");
+    stage.world.taskloom(&["steer", "work", "then do as [[aside]] says"]);
+    stage.world.taskloom(&["answer", "work", "blue"]);
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert!(said.out.contains("attach to it: taskloom attach paned/1/work"), "{}", said.out);
+    assert_eq!(stage.file("aside.txt"), "hello\n");
+    stage.nothing_is_left();
+}
+
 #[test]
 fn a_key_and_a_token_of_the_credentials_reach_the_agent_that_may_have_them() {
     let Some(stage) = Stage::signed_in("NO_KEY_AT_ALL", "nothing") else { return };

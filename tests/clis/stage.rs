@@ -162,6 +162,16 @@ impl Stage {
         self.world.spawn_program(&args, &self.variables)
     }
 
+    /// What is on the screen of the first attempt's tmux session.
+    #[expect(clippy::disallowed_methods, reason = "what a user would look at")]
+    pub(crate) fn screen(&self, run: &str) -> String {
+        let dir = format!("runs/repo/{run}/1/tasks/work/attempts/0");
+        let mut command = Command::new("tmux");
+        command.current_dir(self.world.data().join(dir)).args(["-S", "tmux.sock"]);
+        let output = command.args(["capture-pane", "-p"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// What `doctor` says with these profiles and variables.
     pub(crate) fn doctor(&self) -> Said {
         let config = self.world.path("config.yaml").display().to_string();

@@ -4,9 +4,10 @@
 //! session. Whatever would prompt comes to a person as a question.
 
 mod hear;
+mod pane;
 mod verdict;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::agents::process::Launcher;
 use crate::agents::talk::{Dialect, Letter, Talker, Words};
@@ -14,6 +15,7 @@ use crate::agents::{Capabilities, Error, Permissions, Profile, RunSpec, tools};
 use crate::graph::Framework;
 
 use hear::Claude;
+pub use pane::ClaudePane;
 
 /// The first version in which all was seen that is relied on.
 const FLOOR: [u32; 3] = [2, 1, 197];
@@ -60,15 +62,6 @@ impl Dialect for ClaudeCode {
 
     fn words(&self, spec: &RunSpec, prompt: &str) -> Result<Words, Error> {
         let mut program = self.program(&spec.profile)?;
-        let mode = match spec.profile.permissions {
-            Permissions::Ask => "default",
-            Permissions::Edits => "acceptEdits",
-            Permissions::All => "bypassPermissions",
-        };
-        let server = json!({ "mcpServers": { tools::SERVER: {
-            "type": "stdio", "command": tools::command(spec), "args": tools::ARGS,
-            "env": tools::environment(spec),
-        } } });
         let fixed = [
             "-p",
             "--verbose",
@@ -78,8 +71,8 @@ impl Dialect for ClaudeCode {
             "--strict-mcp-config",
         ];
         program.extend(fixed.map(str::to_owned));
-        program.push(format!("--permission-mode={mode}"));
-        program.push(format!("--mcp-config={server}"));
+        program.push(format!("--permission-mode={}", permission_mode(spec)));
+        program.push(format!("--mcp-config={}", server_config(spec)));
         program.push(format!("--allowedTools=mcp__{}", tools::SERVER));
         program.extend(spec.profile.model.iter().map(|model| format!("--model={model}")));
         program.extend(spec.session.iter().map(|session| format!("--resume={}", session.id)));
@@ -105,6 +98,22 @@ impl Dialect for ClaudeCode {
     fn protocol(&self, spec: &RunSpec, _: &str) -> Claude {
         Claude::new(spec.session.clone())
     }
+}
+
+fn permission_mode(spec: &RunSpec) -> &'static str {
+    match spec.profile.permissions {
+        Permissions::Ask => "default",
+        Permissions::Edits => "acceptEdits",
+        Permissions::All => "bypassPermissions",
+    }
+}
+
+/// Taskloom's own tools.
+fn server_config(spec: &RunSpec) -> Value {
+    json!({ "mcpServers": { tools::SERVER: {
+        "type": "stdio", "command": tools::command(spec), "args": tools::ARGS,
+        "env": tools::environment(spec),
+    } } })
 }
 
 /// A message of the user.

@@ -15,6 +15,7 @@ mod control;
 mod environment;
 mod exec;
 pub mod hostile;
+pub mod pane;
 mod shim;
 mod stray;
 mod tree;

@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Why(TaskRef),
     /// Print what a task's agent and gates wrote.
     Logs(LogsArgs),
+    /// Attach this terminal to the tmux session of a task's agent (`environment: {type: tmux}`).
+    Attach(TaskRef),
     #[command(flatten)]
     Verb(VerbCommand),
     /// Free the worktrees that runs left. Branches, logs and records stay.

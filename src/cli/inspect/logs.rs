@@ -8,6 +8,7 @@ use std::time::Duration;
 use console::Style;
 use serde_json::{Value, json};
 
+use crate::agents::process::pane;
 use crate::cli::Outcome;
 use crate::cli::args::{Common, LogsArgs};
 use crate::cli::out::{self, errln, outln};
@@ -50,6 +51,24 @@ pub(crate) async fn logs(common: &Common, args: &LogsArgs) -> Outcome {
         return Ok(0);
     }
     follow(&reading, &view, task, dirs, args).await
+}
+
+/// Attaches this terminal to the session of the attempt that runs.
+pub(crate) async fn attach(common: &Common, text: &str) -> Outcome {
+    let reading = Reading::open(common).await?;
+    let named = reading.part(text).await?;
+    let view = reading.view(&named.run).await?;
+    let task = find_task(&view, &named.part)?;
+    let id = &view.info.graph.task(task).id;
+    let attempt = view.tasks[task.at()].attempts.saturating_sub(1);
+    let layout = Layout::new(reading.config.data_dir.clone());
+    let dir = layout.attempt(&view.run.project, &view.info.name, id, attempt);
+    if !dir.join(pane::SOCKET).exists() {
+        return Err(Failure::user(format!("task `{id}` has no tmux session now"))
+            .hint("only an agent at work with `environment: {type: tmux}` has one")
+            .into());
+    }
+    Ok(u8::from(!pane::attach(&dir)?))
 }
 
 /// Prints the logs of an attempt, agent's turns and gates in turn; goes on while more comes.

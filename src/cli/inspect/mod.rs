@@ -10,7 +10,7 @@ use std::time::Duration;
 use console::Style;
 use serde_json::{Value, json};
 
-pub(crate) use logs::logs;
+pub(crate) use logs::{attach, logs};
 pub(crate) use summary::{next_steps, summary, summary_within};
 
 use crate::cli::Outcome;

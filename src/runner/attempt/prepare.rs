@@ -365,6 +365,10 @@ impl Attempt<'_> {
         self.step(Step::Launching);
         let id = &self.spec().id;
         self.say(Output::Line(format!("attempt {} of `{id}` begins", self.number + 1)));
+        if let Some(crate::graph::Environment::Tmux { .. }) = self.spec().agent.environment {
+            let line = format!("attach to it: taskloom attach {}/{id}", self.run.name);
+            self.say(Output::Line(line));
+        }
         let started = prepared.agent.start(spec).await.map_err(|error| agent_trouble(&error))?;
         crash::point("attempt.launched");
         self.step(Step::Kickoff);

@@ -1,0 +1,248 @@
+//! Claude Code in a tmux session, for people to attach to (`taskloom attach`).
+//!
+//! Nothing is typed to begin: the prompt is an argument. What it does is read from the record that
+//! it keeps of its session, and not from the screen. The dialogs of a first start are answered
+//! beforehand in a home that is the agent's own; whatever else it asks, it asks who is attached.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::agents::claude::hear::Claude;
+use crate::agents::claude::verdict::signed_out;
+use crate::agents::claude::{FLOOR, permission_mode, server_config};
+use crate::agents::process::Launcher;
+use crate::agents::process::pane::{Pane, Typed};
+use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip};
+use crate::agents::{
+    AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome, tools,
+};
+use crate::graph::Framework;
+
+/// A command of tmux has room for 16 KiB, and a prompt may be longer: a shell in the session puts
+/// it there from a file.
+const WITH_PROMPT: [&str; 3] = ["sh", "-c", r#"exec "$@" -- "$(cat "$0")""#];
+
+/// How it is launched.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClaudePane;
+
+impl Talker<ClaudePane> {
+    /// One that starts its programs by `launcher`.
+    pub fn claude_pane(launcher: Launcher) -> Self {
+        Self::of(ClaudePane, launcher)
+    }
+}
+
+impl Dialect for ClaudePane {
+    type Protocol = Attended;
+
+    fn framework(&self) -> Framework {
+        Framework::ClaudeCode
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resume_session: true,
+            steer: true,
+            permissions: false,
+            usage: true,
+            claims: true,
+        }
+    }
+
+    fn program(&self, profile: &Profile) -> Result<Vec<String>, Error> {
+        which::which("tmux").map_err(|_| Error::NotInstalled { program: "tmux".to_owned() })?;
+        Ok(vec![profile.command.clone().unwrap_or_else(|| "claude".to_owned())])
+    }
+
+    fn version(&self) -> Option<(&'static [&'static str], [u32; 3])> {
+        Some((&["--version"], FLOOR))
+    }
+
+    fn signed_in(&self) -> Option<&'static [&'static str]> {
+        Some(&["auth", "status"])
+    }
+
+    fn words(&self, spec: &RunSpec, prompt: &str) -> Result<Words, Error> {
+        let mut program = self.program(&spec.profile)?;
+        program.push(format!("--permission-mode={}", permission_mode(spec)));
+        program.push("--strict-mcp-config".to_owned());
+        program.push(format!("--mcp-config={}", server_config(spec)));
+        program.push(format!("--allowedTools=mcp__{}", tools::SERVER));
+        program.extend(spec.profile.model.iter().map(|model| format!("--model={model}")));
+        let session = session_of(spec);
+        let option = if spec.session.is_some() { "resume" } else { "session-id" };
+        program.push(format!("--{option}={session}"));
+        program.extend(spec.profile.args.iter().cloned());
+        let file = spec.dir.join(format!("prompt-{}.md", spec.turn));
+        let begin = WITH_PROMPT.map(str::to_owned).into_iter().chain([file.display().to_string()]);
+        let program: Vec<String> = begin.chain(program).collect();
+        let mut files = vec![(file, prompt.to_owned())];
+        let home = PathBuf::from(spec.environment.get("HOME").unwrap_or_default());
+        let told = spec.environment.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);
+        let config = told.clone().unwrap_or_else(|| home.join(".claude"));
+        // Only a home that was made for this task is furnished.
+        if told.is_none() && spec.dir.ancestors().nth(2).is_some_and(|task| home.starts_with(task))
+        {
+            files.extend(first_start(&home, &spec.worktree, spec));
+        }
+        let slug: String = spec.worktree.to_string_lossy().chars().map(in_slug).collect();
+        let pane = Pane {
+            dir: spec.dir.clone(),
+            session: spec.task.to_string(),
+            cwd: spec.worktree.clone(),
+            program,
+            follow: config.join("projects").join(slug).join(format!("{session}.jsonl")),
+            from_end: spec.session.is_some(),
+            files,
+        };
+        let environment = spec
+            .environment
+            .clone()
+            .with("TERM", "xterm-256color")
+            .with("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+            .with("DISABLE_AUTOUPDATER", "1")
+            .with("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
+            .with("MCP_TOOL_TIMEOUT", tools::PATIENCE.as_millis().to_string());
+        let program = vec![tools::command(spec), "pane".to_owned(), json!(pane).to_string()];
+        Ok(Words { program, environment, opening: String::new() })
+    }
+
+    fn protocol(&self, spec: &RunSpec, _: &str) -> Attended {
+        let id = session_of(spec);
+        let session = Session { id, ..spec.session.clone().unwrap_or_default() };
+        Attended {
+            claude: Claude::new(Some(session.clone())),
+            session,
+            counted: String::new(),
+            keys: 0,
+        }
+    }
+}
+
+/// The session of an attempt has the same name whoever asks.
+fn session_of(spec: &RunSpec) -> String {
+    if let Some(session) = &spec.session {
+        return session.id.clone();
+    }
+    let digest = Sha256::digest(spec.dir.to_string_lossy().as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
+}
+
+fn in_slug(c: char) -> char {
+    if c.is_ascii_alphanumeric() { c } else { '-' }
+}
+
+/// What would be asked at a first start, answered: no tour, this directory is trusted, and so is
+/// the key, which is named by its end as the program itself does it.
+fn first_start(home: &Path, worktree: &Path, spec: &RunSpec) -> Vec<(PathBuf, String)> {
+    let key = spec.environment.get("ANTHROPIC_API_KEY").map(|key| {
+        let from = key.char_indices().rev().nth(19).map_or(0, |(at, _)| at);
+        key[from..].to_owned()
+    });
+    let state = json!({
+        "hasCompletedOnboarding": true, "theme": "dark",
+        "customApiKeyResponses": { "approved": Vec::from_iter(key), "rejected": [] },
+        "projects": { worktree.to_string_lossy(): { "hasTrustDialogAccepted": true } },
+    });
+    let settings = json!({ "skipDangerousModePermissionPrompt": true });
+    vec![
+        (home.join(".claude.json"), state.to_string()),
+        (home.join(".claude/settings.json"), settings.to_string()),
+    ]
+}
+
+/// One turn.
+#[derive(Debug)]
+pub struct Attended {
+    claude: Claude,
+    session: Session,
+    /// The message whose tokens were counted last: it comes in several lines.
+    counted: String,
+    keys: u32,
+}
+
+impl Protocol for Attended {
+    fn hear(&mut self, line: &str) -> Vec<Step> {
+        let Ok(message) = serde_json::from_str::<Value>(line) else {
+            return vec![Step::Tell(AgentEvent::Garbage(clip(line)))];
+        };
+        // What its own helpers do is part of a tool.
+        if message["isSidechain"] == true {
+            return vec![];
+        }
+        match (message["type"].as_str(), message["subtype"].as_str()) {
+            (Some("pane"), _) => match message["error"].as_str() {
+                Some(why) => vec![Step::Over(TurnOutcome::Failed { why: why.to_owned() })],
+                None => vec![Step::Tell(AgentEvent::Started {
+                    session: Some(self.session.clone()),
+                    model: None,
+                    version: None,
+                })],
+            },
+            (Some("assistant"), _) => {
+                let mut steps = self.claude.hear(line);
+                steps.extend(self.tokens(&message["message"]));
+                if message["isApiErrorMessage"] == true {
+                    steps.push(Step::Over(trouble(&message)));
+                }
+                steps
+            }
+            (Some("user"), _) => self.claude.hear(line),
+            (Some("system"), Some("turn_duration")) => vec![Step::Over(TurnOutcome::Completed)],
+            _ => vec![],
+        }
+    }
+
+    fn say(&mut self, command: &Command) -> Option<Vec<Letter>> {
+        match command {
+            Command::Steer { seq, text } => {
+                Some(vec![Letter::new(format!("steer-{seq}"), &json!(Typed::Text(text.clone())))])
+            }
+            Command::Interrupt => {
+                self.keys += 1;
+                let key = Typed::Key("Escape".to_owned());
+                Some(vec![Letter::new(format!("key-{}", self.keys), &json!(key))])
+            }
+            Command::Reply { .. } | Command::User(_) | Command::Answer { .. } | Command::Stop => {
+                None
+            }
+        }
+    }
+}
+
+impl Attended {
+    fn tokens(&mut self, message: &Value) -> Option<Step> {
+        let id = message["id"].as_str()?;
+        if self.counted == id {
+            return None;
+        }
+        id.clone_into(&mut self.counted);
+        let names = [
+            "input_tokens",
+            "output_tokens",
+            "cache_read_input_tokens",
+            "cache_creation_input_tokens",
+        ];
+        let tokens = names.iter().filter_map(|name| message["usage"][*name].as_u64()).sum();
+        let session = Some(self.session.clone());
+        Some(Step::Tell(AgentEvent::Usage { tokens, usd: 0.0, session }))
+    }
+}
+
+/// What a message means that is an error of the interface.
+fn trouble(message: &Value) -> TurnOutcome {
+    let blocks = message["message"]["content"].as_array().into_iter().flatten();
+    let why: String = blocks.filter_map(|block| block["text"].as_str()).collect();
+    let status = message["apiErrorStatus"].as_u64().or(message["api_error_status"].as_u64());
+    match (message["error"].as_str(), status) {
+        (Some("authentication_failed"), _) | (_, Some(401 | 403)) => signed_out(&why),
+        (Some("billing_error"), _) => TurnOutcome::NeedsHuman { why },
+        (Some("rate_limit" | "overloaded" | "server_error" | "unknown"), _)
+        | (_, Some(429 | 500..=599)) => TurnOutcome::Transient { why },
+        _ => TurnOutcome::Failed { why },
+    }
+}

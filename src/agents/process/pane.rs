@@ -1,0 +1,158 @@
+//! Runs a program in a tmux session that people can attach to, and says on standard output what
+//! the program writes into a file of its own about what it does: `taskloom pane`.
+//!
+//! It is the child of a shim like any other program, and the tmux server is its descendant: when
+//! this ends, for whatever reason, nothing is left of either. Lines on standard input are typed
+//! into the session; when the input ends, the session does.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncSeekExt as _, BufReader};
+
+/// How often the file and the session are looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Between pasting a text and the key that sends it: programs take a burst with a newline in it
+/// for a paste of several lines.
+const BEFORE_ENTER: Duration = Duration::from_millis(300);
+
+/// What the session's server listens on, in the directory of the attempt.
+pub const SOCKET: &str = "tmux.sock";
+
+/// What is to be run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pane {
+    /// The directory for the socket.
+    pub dir: PathBuf,
+    /// The session's name.
+    pub session: String,
+    /// Where the program runs.
+    pub cwd: PathBuf,
+    /// The program and its arguments.
+    pub program: Vec<String>,
+    /// The file that the program keeps about what it does.
+    pub follow: PathBuf,
+    /// Whether what the file holds before is an old story.
+    pub from_end: bool,
+    /// Files that must be there before it starts, with what is in them where they are not.
+    pub files: Vec<(PathBuf, String)>,
+}
+
+/// What is done in the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Typed {
+    /// A text, sent.
+    Text(String),
+    /// A key by its name for tmux.
+    Key(String),
+}
+
+/// `taskloom pane JSON`.
+pub fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
+    let pane = args.next().and_then(|json| serde_json::from_str::<Pane>(&json).ok());
+    let Some(pane) = pane else { return ExitCode::from(2) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(pane.run())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&json!({ "type": "pane", "error": error.to_string() }));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Pane {
+    async fn run(&self) -> io::Result<()> {
+        for (path, text) in &self.files {
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            if !path.exists() {
+                std::fs::write(path, text)?;
+            }
+        }
+        let old = std::fs::metadata(&self.follow).map(|file| file.len());
+        let before = if self.from_end { old.unwrap_or_default() } else { 0 };
+        let cwd = self.cwd.display().to_string();
+        let mut words = vec!["new-session", "-d", "-x", "200", "-y", "50"];
+        words.extend(["-s", &self.session, "-c", &cwd, "--"]);
+        words.extend(self.program.iter().map(String::as_str));
+        if !self.tmux(&words).await? {
+            return Err(io::Error::other("tmux does not start the session"));
+        }
+        say(&json!({ "type": "pane", "session": self.session }));
+        let mut typed = BufReader::new(tokio::io::stdin()).lines();
+        let mut told = before;
+        loop {
+            tokio::select! {
+                line = typed.next_line() => match line?.map(|line| serde_json::from_str(&line)) {
+                    Some(Ok(typed)) => self.put(&typed).await?,
+                    Some(Err(_)) => {}
+                    None => break,
+                },
+                () = tokio::time::sleep(LOOK_AGAIN) => {
+                    told = self.tell_more(told).await?;
+                    if !self.tmux(&["has-session", "-t", &self.session]).await? {
+                        self.tell_more(told).await?;
+                        return Err(io::Error::other("the program in the session has ended"));
+                    }
+                }
+            }
+        }
+        self.tmux(&["kill-server"]).await.map(|_| ())
+    }
+
+    /// Says the whole lines that the file has beyond `told` bytes.
+    async fn tell_more(&self, told: u64) -> io::Result<u64> {
+        let Ok(mut file) = tokio::fs::File::open(&self.follow).await else { return Ok(told) };
+        file.seek(io::SeekFrom::Start(told)).await?;
+        let mut more = Vec::new();
+        file.read_to_end(&mut more).await?;
+        let Some(end) = more.iter().rposition(|byte| *byte == b'\n') else { return Ok(told) };
+        print!("{}", String::from_utf8_lossy(&more[..=end]));
+        io::Write::flush(&mut io::stdout())?;
+        Ok(told + end as u64 + 1)
+    }
+
+    async fn put(&self, typed: &Typed) -> io::Result<()> {
+        match typed {
+            Typed::Key(key) => self.tmux(&["send-keys", "-t", &self.session, key]).await?,
+            Typed::Text(text) => {
+                let file = self.dir.join("typed.txt");
+                tokio::fs::write(&file, text).await?;
+                let name = file.display().to_string();
+                self.tmux(&["load-buffer", "-b", "typed", &name]).await?;
+                self.tmux(&["paste-buffer", "-d", "-p", "-b", "typed", "-t", &self.session])
+                    .await?;
+                tokio::time::sleep(BEFORE_ENTER).await;
+                self.tmux(&["send-keys", "-t", &self.session, "Enter"]).await?
+            }
+        };
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "processes start only here and below")]
+    async fn tmux(&self, words: &[&str]) -> io::Result<bool> {
+        let mut command = tokio::process::Command::new("tmux");
+        // The path of a socket has room for few characters, so it is named from where it is.
+        command.current_dir(&self.dir).args(["-S", SOCKET, "-f", "/dev/null"]).args(words);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command.status().await?.success())
+    }
+}
+
+/// Attaches this terminal to the session of an attempt.
+#[expect(clippy::disallowed_methods, reason = "processes start only here and below")]
+pub fn attach(dir: &Path) -> io::Result<bool> {
+    let mut command = std::process::Command::new("tmux");
+    command.current_dir(dir).args(["-S", SOCKET, "attach-session"]);
+    Ok(command.status()?.success())
+}
+
+fn say(message: &serde_json::Value) {
+    println!("{message}");
+}
