@@ -66,6 +66,8 @@ struct RawAgent {
     args: Vec<String>,
     #[serde(default)]
     env: Vec<String>,
+    #[serde(default)]
+    fallback: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -210,6 +212,7 @@ impl Raw {
     pub(crate) fn check(self, home: Option<&Path>) -> Result<Config, Failure> {
         let agents = self.agents.into_iter().map(|(id, raw)| agent(&id, raw));
         let agents: BTreeMap<ProfileName, AgentProfile> = agents.collect::<Result<_, _>>()?;
+        stand_ins(&agents)?;
         let default_agent =
             self.default_agent.map(|id| name("`default_agent`", &id)).transpose()?;
         if let Some(missing) = default_agent.as_ref().filter(|id| !agents.contains_key(*id)) {
@@ -284,8 +287,23 @@ fn agent(id: &str, raw: RawAgent) -> Result<(ProfileName, AgentProfile), Failure
             "agent `{id}` of framework `{word}` has no `command`"
         )));
     }
-    let RawAgent { framework, command, model, permissions, args, env } = raw;
-    Ok((name("agent", id)?, AgentProfile { framework, command, model, permissions, args, env }))
+    let RawAgent { framework, command, model, permissions, args, env, fallback } = raw;
+    let fallback = fallback.map(|other| name("`fallback`", &other)).transpose()?;
+    let profile = AgentProfile { framework, command, model, permissions, args, env, fallback };
+    Ok((name("agent", id)?, profile))
+}
+
+/// Who stands in for somebody must be there.
+fn stand_ins(agents: &BTreeMap<ProfileName, AgentProfile>) -> Result<(), Failure> {
+    for (id, profile) in agents {
+        if let Some(other) = profile.fallback.as_ref().filter(|other| !agents.contains_key(*other))
+        {
+            return Err(Failure::config(format!(
+                "the `fallback` of agent `{id}` is `{other}`, which is not among the agents"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, Failure> {

@@ -40,10 +40,10 @@ impl Shop {
         let reviewers = graph.tasks().iter();
         let reviewers = reviewers.filter_map(|task| Some((task, &task.review.as_ref()?.agent)));
         for (task, spec) in own.chain(reviewers) {
-            let trouble = match self.inner().agent_for(spec) {
+            let trouble = match self.inner().agent_for(spec, None) {
                 Err(failure) => failure.message,
                 Ok(Chosen { agent, profile, .. }) => {
-                    if let Err(failure) = self.inner().credentials(graph, spec) {
+                    if let Err(failure) = self.inner().credentials(graph, spec, None) {
                         findings.push(format!("{}: {}", named(&[task]), failure.message));
                     }
                     if !asked.insert((agent.kind(), profile.command.clone())) {

@@ -229,6 +229,9 @@ pub struct Session {
     pub tokens: u64,
     /// And in US dollars.
     pub usd: f64,
+    /// The profile that it belongs to: another one knows nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 /// How an attempt ended, as its runner tells it.

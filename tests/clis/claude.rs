@@ -246,6 +246,29 @@ fn behind_walls_it_may_do_everything_and_reaches_its_model_and_taskloom() {
 }
 
 #[test]
+fn while_a_limit_is_reached_the_fallback_goes_on() {
+    let Some(stage) = Stage::signed_in("CLAUDE_CODE_OAUTH_TOKEN", KEY) else { return };
+    let config = std::fs::read_to_string(stage.world.path("config.yaml")).unwrap();
+    let config = config.replacen("    args: [\"--max-turns=1\"]", "    fallback: claude", 1);
+    assert!(config.contains("fallback"), "{config}");
+    stage.world.write("config.yaml", &config);
+    let reset = now() + 600;
+    let limited = limit()
+        .header("x-should-retry", "false")
+        .header("anthropic-ratelimit-unified-status", "rejected")
+        .header("anthropic-ratelimit-unified-reset", reset)
+        .header("anthropic-ratelimit-unified-representative-claim", "five_hour");
+    let steps = vec![limited.times(1, "on"), file("spare"), done("x"), over()];
+    stage.model.script("spare", steps);
+    let more = "    agent: short\n    max_attempts: 1\n";
+    let said = stage.run(&stage.graph("spare", more));
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("spare.txt"), "hello\n");
+    assert_ne!(stage.sessions(0), stage.sessions(1), "another profile, another conversation");
+    stage.nothing_is_left();
+}
+
+#[test]
 fn what_agents_leave_for_later_tasks_reaches_them() {
     let Some(stage) = Stage::claude() else { return };
     let note = json!({ "to": "second", "text": "mind the gap" });

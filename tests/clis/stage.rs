@@ -263,7 +263,13 @@ pub(crate) fn table(stage: &Stage, graph: &str) -> String {
         let (told, more) = why.split_once('\n').unwrap_or((&why, ""));
         let more = more.lines().next().unwrap_or(told);
         let more = more.replace(&stage.model.url()[7..], "127.0.0.1:PORT");
-        lines.push(format!("{id:<13} {}", more.rsplit_once("attempt ").map_or(told, |(_, m)| m)));
+        let whole = more.rsplit_once("attempt ").map_or(told, |(_, m)| m);
+        // How programs put it is long, and counts what no two runs have the same.
+        let mut told: String = whole.chars().take(120).collect();
+        if told.len() < whole.len() {
+            told.push('…');
+        }
+        lines.push(format!("{id:<13} {told}"));
     }
     lines.join("\n")
 }

@@ -280,7 +280,7 @@ impl Claude {
             (tokens.saturating_sub(session.tokens), (usd - session.usd).max(0.0))
         };
         let (new_tokens, new_usd) = spent(&self.session);
-        self.session = Session { id: self.session.id.clone(), tokens, usd };
+        self.session = Session { tokens, usd, ..self.session.clone() };
         let session = (!self.session.id.is_empty()).then(|| self.session.clone());
         let usage = AgentEvent::Usage { tokens: new_tokens, usd: new_usd, session };
         let mut steps = tell(usage);

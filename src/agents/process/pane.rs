@@ -5,7 +5,7 @@
 //! this ends, for whatever reason, nothing is left of either. Lines on standard input are typed
 //! into the session; when the input ends, the session does.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -113,8 +113,7 @@ impl Pane {
         let mut more = Vec::new();
         file.read_to_end(&mut more).await?;
         let Some(end) = more.iter().rposition(|byte| *byte == b'\n') else { return Ok(told) };
-        print!("{}", String::from_utf8_lossy(&more[..=end]));
-        io::Write::flush(&mut io::stdout())?;
+        tell(&more[..=end])?;
         Ok(told + end as u64 + 1)
     }
 
@@ -154,5 +153,12 @@ pub fn attach(dir: &Path) -> io::Result<bool> {
 }
 
 fn say(message: &serde_json::Value) {
-    println!("{message}");
+    // Nobody listens any more: then there is nobody to tell of it either.
+    tell(format!("{message}\n").as_bytes()).ok();
+}
+
+fn tell(text: &[u8]) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text)?;
+    output.flush()
 }

@@ -175,6 +175,7 @@ impl Attempt<'_> {
     /// From worktree to verified commit.
     async fn line(&self, record: &mut Record, mut ears: Ears) -> Result<AttemptOutcome, Break> {
         let prepared = self.prepare().await?;
+        record.profile.clone_from(&prepared.profile);
         let Launched { mut agent, round: begun, resumed } =
             self.launch(&prepared, &mut ears, record).await?;
         let mut last: Option<CommitId> = None;

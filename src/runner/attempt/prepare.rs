@@ -11,7 +11,7 @@ use crate::agents::{
 use crate::crash;
 use crate::git::{Checkout, Order, RefName};
 use crate::graph::SandboxKind;
-use crate::ids::CommitId;
+use crate::ids::{CommitId, ProfileName};
 use crate::notify::Output;
 use crate::runner::attempt::command::{clean_checkout, process_trouble};
 use crate::runner::attempt::record::{Outputs, Record};
@@ -47,6 +47,8 @@ struct Receipt {
     lane: CommitId,
     sandbox: sandbox::Receipt,
     framework: String,
+    /// The profile of the configuration, if it is one of there.
+    profile: Option<ProfileName>,
 }
 
 /// A worktree with everything that the agent is given.
@@ -54,6 +56,8 @@ pub(super) struct Prepared {
     pub(super) checkout: Checkout,
     /// Where its lane was when the attempt began.
     pub(super) lane: CommitId,
+    /// The profile that does the work.
+    pub(super) profile: Option<ProfileName>,
     spec: RunSpec,
     agent: std::sync::Arc<dyn Agent>,
 }
@@ -77,11 +81,13 @@ pub(super) struct Launched {
 impl Attempt<'_> {
     /// Makes the worktree and writes what the agent is given, or finds it.
     pub(super) async fn prepare(&self) -> Result<Prepared, Break> {
-        let Chosen { agent, profile, env } = self.shop.agent_for(&self.spec().agent)?;
         sandbox::receipt(&walls::asked_for(self.spec(), self.shop.options.sandbox))
             .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
         let receipt: Option<Receipt> = files::read_json(&self.records.join("receipt.json"))
             .map_err(|error| self.cannot_write(&error))?;
+        let begun = receipt.as_ref().and_then(|receipt| receipt.profile.clone());
+        let chosen = self.shop.agent_for(&self.spec().agent, begun.as_ref())?;
+        let Chosen { agent, name, profile, env } = chosen;
         let known = self.project.checkouts.lookup(&self.place).and_then(|found| {
             let receipt = receipt.filter(|receipt| receipt.base == found.base)?;
             Some((found, receipt.lane))
@@ -96,10 +102,13 @@ impl Attempt<'_> {
             .environment(&home, &env)?
             .with_taskloom(&self.dir, &self.shop.options.helper)
             .map_err(|error| self.cannot_write(&error))?;
-        let given = self.shop.credentials(&self.run.graph, &self.spec().agent)?;
+        let given = self.shop.credentials(&self.run.graph, &self.spec().agent, name.as_ref())?;
         let beside = [vec![home], given.dirs.clone()].concat();
         let environment = given.into_environment(environment);
         let spec = self.run_spec(profile, beside, environment, &checkout);
+        let spec = RunSpec { session: self.session_of(name.as_ref()), ..spec };
+        let going_on = spec.session.is_some().then(|| self.dir.join(GOING_ON));
+        let spec = RunSpec { going_on, ..spec };
         self.write_brief(&checkout, &*agent).map_err(|error| self.cannot_write(&error))?;
         let receipt = Receipt {
             worktree: checkout.tree.display().to_string(),
@@ -109,6 +118,7 @@ impl Attempt<'_> {
             sandbox: sandbox::receipt(&spec.sandbox)
                 .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?,
             framework: agent.kind().word().to_owned(),
+            profile: name.clone(),
         };
         files::write_json(&self.records.join("receipt.json"), &receipt)
             .map_err(|error| self.cannot_write(&error))?;
@@ -117,7 +127,7 @@ impl Attempt<'_> {
             let (kind, reach) = (receipt.sandbox.kind.word(), receipt.sandbox.reach.join("; "));
             self.say(Output::Line(format!("sandbox {kind}: it can reach {reach}")));
         }
-        Ok(Prepared { checkout, lane, spec, agent })
+        Ok(Prepared { checkout, lane, profile: name, spec, agent })
     }
 
     /// The agent's home. One that can go on with its conversation keeps it there over the
@@ -166,9 +176,10 @@ impl Attempt<'_> {
         agent.capabilities().resume_session && !conflict && !self.context.fresh
     }
 
-    /// The conversation that the agent goes on with.
-    fn session(&self) -> Option<Session> {
-        self.context.session.clone().filter(|_| !self.context.fresh)
+    /// The conversation that an agent of a profile goes on with.
+    fn session_of(&self, profile: Option<&ProfileName>) -> Option<Session> {
+        let session = self.context.session.clone().filter(|_| !self.context.fresh);
+        session.filter(|session| session.profile.as_deref() == profile.map(|name| name.as_str()))
     }
 
     /// A worktree that holds what exists nowhere else is not written over.
@@ -228,10 +239,10 @@ impl Attempt<'_> {
             worktree: checkout.tree.clone(),
             dir: self.dir.clone(),
             instructions: self.dir.join("instructions.md"),
-            going_on: self.session().map(|_| self.dir.join(GOING_ON)),
+            going_on: None,
             inputs: Some(self.dir.join("inputs.json")),
             feedback: None,
-            session: self.session(),
+            session: None,
             environment,
             sandbox: walls,
             deadline: Some(self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout)),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::agents::signals::{FileAction, Signal, Signalled};
+use crate::ids::ProfileName;
 use crate::runner::files;
 use crate::state::{
     Answer, AttemptEnd, AttemptOutcome, Concern, ConcernKind, Question, Session, Usage,
@@ -46,6 +47,8 @@ pub(crate) struct Record {
     pub(crate) outputs: Vec<Declared>,
     pub(crate) notes: Vec<(String, String)>,
     pub(crate) usage: Usage,
+    /// The profile that does the work.
+    pub(crate) profile: Option<ProfileName>,
     /// The conversation, to go on with.
     pub(crate) session: Option<Session>,
     /// Tools that the agent uses just now.
@@ -80,6 +83,7 @@ impl Record {
             outputs: Vec::new(),
             notes: Vec::new(),
             usage: Usage::default(),
+            profile: None,
             session: None,
             tools: BTreeSet::new(),
             asks: Vec::new(),
@@ -145,6 +149,8 @@ impl Record {
     pub(crate) fn spend(&mut self, tokens: u64, usd: f64, session: Option<Session>) {
         self.usage.tokens += tokens;
         self.usage.usd += usd;
+        let profile = self.profile.as_ref().map(ToString::to_string);
+        let session = session.map(|session| Session { profile, ..session });
         self.session = session.or(self.session.take());
     }
 

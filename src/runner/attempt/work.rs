@@ -7,12 +7,14 @@ use serde_json::json;
 use crate::agents::process::log_path;
 use crate::agents::signals::{Signal, Signalled};
 use crate::agents::{AgentEvent, AgentRun, Command, TurnOutcome, tools};
+use crate::ids::ProfileName;
 use crate::notify::Output;
 use crate::runner::attempt::prepare::agent_trouble;
 use crate::runner::attempt::record::Record;
 use crate::runner::attempt::{Attempt, Break, Ears, command};
 use crate::runner::job::{Report, StepFailure, ToAttempt};
 use crate::state::{Answer, AttemptOutcome, FailureClass, ParkReason, Question, Steer};
+use crate::time::Timestamp;
 
 /// How many lines of output a failure repeats; the rest is in the log.
 const OUTPUT_LINES_TOLD: usize = 20;
@@ -206,6 +208,13 @@ impl Attempt<'_> {
         record.open.push_back(asked);
     }
 
+    /// Who goes on in the place of this profile, which has reached its limit.
+    fn stand_in(&self, record: &Record, until: Timestamp) -> Option<(ProfileName, ProfileName)> {
+        let name = record.profile.clone()?;
+        let next = self.shop.limit_reached(&name, until)?;
+        Some((name, next))
+    }
+
     /// What the end of a turn means, with what was claimed.
     fn judge(
         &self,
@@ -236,6 +245,11 @@ impl Attempt<'_> {
                 fail(FailureClass::TimedOut, format!("the agent did not end within {limit}"))
             }
             TurnOutcome::Limited { window, resets_at } => match resets_at {
+                Some(until) if let Some((name, next)) = self.stand_in(record, until) => {
+                    let why =
+                        format!("the {window} limit of `{name}` is reached; `{next}` goes on");
+                    fail(FailureClass::Transient, why)
+                }
                 Some(until) => Err(AttemptOutcome::Parked {
                     until: Some(until),
                     why: ParkReason::UsageLimit,

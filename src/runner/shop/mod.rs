@@ -25,7 +25,7 @@ use crate::runner::lanes::pulls;
 use crate::runner::layout::Layout;
 use crate::runner::project::Projects;
 use crate::state::{Effect, EffectKey, FailureClass, ProjectRecord};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 pub(crate) use credentials::Given;
 pub use credentials::{Credentials, Secret, SignIn};
@@ -80,12 +80,14 @@ pub struct AgentProfile {
     pub args: Vec<String>,
     /// More variables of the daemon that it gets.
     pub env: Vec<String>,
+    /// Who does its tasks while its usage limit is reached.
+    pub fallback: Option<ProfileName>,
 }
 
 impl AgentProfile {
     /// What its adapter is told.
     pub fn configured(self) -> agents::Profile {
-        let Self { framework: _, command, model, permissions, args, env: _ } = self;
+        let Self { framework: _, command, model, permissions, args, env: _, fallback: _ } = self;
         agents::Profile { command, model, permissions, args }
     }
 }
@@ -103,6 +105,8 @@ pub(crate) struct Inner {
     pub(crate) launcher: Launcher,
     pub(crate) streams: Streams,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Profiles that have reached their usage limits, and until when.
+    limited: Mutex<BTreeMap<ProfileName, Timestamp>>,
     under_way: Mutex<HashMap<EffectKey, UnderWay>>,
 }
 
@@ -133,6 +137,7 @@ impl Shop {
             launcher,
             streams,
             clock,
+            limited: Mutex::default(),
             under_way,
         }))
     }
@@ -193,14 +198,20 @@ impl Inner {
         Ok(environment)
     }
 
-    /// The adapter, profile and further variables for an agent.
-    pub(crate) fn agent_for(&self, spec: &AgentSpec) -> Result<Chosen, StepFailure> {
+    /// The adapter, profile and further variables for an agent: those of the profile that began
+    /// already, or else of the first that has not reached its limit.
+    pub(crate) fn agent_for(
+        &self,
+        spec: &AgentSpec,
+        begun: Option<&ProfileName>,
+    ) -> Result<Chosen, StepFailure> {
         let cannot = |message| StepFailure::new(FailureClass::CannotStart, message);
         // The graph's own default is in the task already.
         let named = match (&spec.profile, spec.framework, &spec.command) {
             (None, None, None) => self.options.default_agent.as_ref(),
             (named, ..) => named.as_ref(),
         };
+        let named = begun.or_else(|| named.map(|name| self.within_limits(name)));
         let profile = match named {
             Some(name) => Some(self.options.agents.get(name).ok_or_else(|| {
                 cannot(format!("there is no agent `{name}`; add it under `agents:`"))
@@ -220,7 +231,30 @@ impl Inner {
             ..profile.cloned().map(AgentProfile::configured).unwrap_or_default()
         };
         let env = profile.map(|p| p.env.clone()).unwrap_or_default();
-        Ok(Chosen { agent, profile: configured, env })
+        Ok(Chosen { agent, name: named.cloned(), profile: configured, env })
+    }
+
+    /// The first of a profile and those that stand in for it that has not reached its limit; if
+    /// all have, the profile itself, which then waits.
+    fn within_limits<'a>(&'a self, name: &'a ProfileName) -> &'a ProfileName {
+        let now = self.clock.now();
+        let limited = self.limited.lock().expect("BUG: nobody panics with this lock");
+        let free = |name: &ProfileName| limited.get(name).is_none_or(|until| *until <= now);
+        let next = |name: &&ProfileName| self.options.agents.get(*name)?.fallback.as_ref();
+        let chain = std::iter::successors(Some(name), next).take(self.options.agents.len() + 1);
+        { chain }.find(|name| free(name)).unwrap_or(name)
+    }
+
+    /// Takes down that a profile has reached its limit; who goes on in its place, if somebody can.
+    pub(crate) fn limit_reached(
+        &self,
+        name: &ProfileName,
+        until: Timestamp,
+    ) -> Option<ProfileName> {
+        let mut limited = self.limited.lock().expect("BUG: nobody panics with this lock");
+        limited.insert(name.clone(), until);
+        drop(limited);
+        Some(self.within_limits(name)).filter(|next| *next != name).cloned()
     }
 }
 
@@ -230,8 +264,9 @@ impl Inner {
         &self,
         graph: &Graph,
         spec: &AgentSpec,
+        begun: Option<&ProfileName>,
     ) -> Result<Given, StepFailure> {
-        let framework = self.agent_for(spec)?.agent.kind();
+        let framework = self.agent_for(spec, begun)?.agent.kind();
         let named = graph.settings().anthropic_credential.as_deref();
         let given = self.options.credentials.of(framework, spec.isolation.token_tier, named);
         given.map_err(|message| StepFailure::new(FailureClass::CannotStart, message))
@@ -242,6 +277,8 @@ impl Inner {
 pub(crate) struct Chosen {
     /// How it is spoken to.
     pub(crate) agent: Arc<dyn Agent>,
+    /// Its name in the configuration, if it is one of there.
+    pub(crate) name: Option<ProfileName>,
     /// How it is configured.
     pub(crate) profile: agents::Profile,
     /// More variables of the daemon that it gets.

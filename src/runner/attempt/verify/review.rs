@@ -52,7 +52,7 @@ impl Attempt<'_> {
     ) -> Result<Option<String>, Break> {
         let due = |review: &&Review| self.number + 1 >= review.on_attempt;
         let Some(review) = self.spec().review.as_ref().filter(due) else { return Ok(None) };
-        let Chosen { agent, profile, env } = self.shop.agent_for(&review.agent)?;
+        let Chosen { agent, profile, env, .. } = self.shop.agent_for(&review.agent, None)?;
         let checkout = self.review_checkout(prepared, collected).await?;
         let spec = self.review_spec(profile, &env, &checkout, round)?;
         self.write_review_brief(&spec, prepared, collected).await?;
@@ -112,7 +112,7 @@ impl Attempt<'_> {
             .with_taskloom(&dir, &self.shop.options.helper)
             .map_err(|error| self.cannot_write(&error))?;
         let review = self.spec().review.as_ref().expect("BUG: a review is under way");
-        let given = self.shop.credentials(&self.run.graph, &review.agent)?;
+        let given = self.shop.credentials(&self.run.graph, &review.agent, None)?;
         let dirs = given.dirs.clone();
         let environment = given.into_environment(environment);
         let mut sandbox = self.walls(&checkout.tree, &environment);
