@@ -1,4 +1,4 @@
-//! Gemini CLI, by the Agent Client Protocol.
+//! Gemini CLI and OpenCode, by the Agent Client Protocol.
 
 use serde_json::json;
 
@@ -74,5 +74,17 @@ fn a_daemon_that_dies_in_the_middle_of_a_turn_finds_its_agent_again() {
     assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
     let steps: Vec<usize> = stage.model.asked("adopted").iter().map(|asked| asked.step).collect();
     assert_eq!(steps, [0, 1, 2, 3], "nothing is asked twice");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn opencode_writes_a_file_says_that_it_is_done_and_is_merged() {
+    let Some(stage) = Stage::opencode() else { return };
+    let write = tool("write", json!({ "filePath": "hello.txt", "content": "hello\n" }));
+    let done = tool("taskloom_done", json!({ "summary": "wrote it" }));
+    stage.model.script("opencode", [write, done, over()]);
+    let said = stage.run(&stage.graph("opencode", ""));
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("hello.txt"), "hello\n");
     stage.nothing_is_left();
 }

@@ -129,6 +129,30 @@ impl Stage {
         Some(Self { world, model, variables })
     }
 
+    /// With OpenCode, by the Agent Client Protocol.
+    pub(crate) fn opencode() -> Option<Self> {
+        let program = pinned("opencode-linux-x64-baseline/bin/opencode")?;
+        let (model, world) = (Model::start(), World::new());
+        let config = format!(
+            "default_agent: opencode\nagents:\n  opencode:\n    framework: opencode\n    \
+             command: {}\n    env: [MODEL_KEY, OPENCODE_CONFIG_CONTENT, OPENCODE_DISABLE_MODELS_FETCH]\n",
+            program.display()
+        );
+        world.write("config.yaml", &config);
+        let provider = json!({
+            "npm": "@ai-sdk/openai-compatible", "name": "scripted",
+            "options": { "baseURL": format!("{}/v1", model.url()), "apiKey": "{env:MODEL_KEY}" },
+            "models": { "scripted": { "name": "scripted", "tool_call": true } },
+        });
+        let own = json!({ "provider": { "scripted": provider }, "model": "scripted/scripted" });
+        let variables = vec![
+            ("MODEL_KEY", KEY.into()),
+            ("OPENCODE_CONFIG_CONTENT", own.to_string().into()),
+            ("OPENCODE_DISABLE_MODELS_FETCH", "1".into()),
+        ];
+        Some(Self { world, model, variables })
+    }
+
     /// A graph of one task, `work`, whose agent plays a scenario.
     pub(crate) fn graph(&self, scenario: &str, more: &str) -> PathBuf {
         self.graph_of(scenario, &[(scenario, more)])
