@@ -393,3 +393,12 @@ pub(crate) fn bwrap() -> bool {
     }
     works
 }
+
+/// Whether agents can be given a session to attach to.
+pub(crate) fn tmux() -> bool {
+    let found = which::which("tmux").is_ok();
+    if !found {
+        eprintln!("SKIPPED: tmux is not installed (`apt-get install tmux`)");
+    }
+    found
+}

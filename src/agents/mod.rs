@@ -31,7 +31,7 @@ use crate::time::Timestamp;
 pub use crate::state::Session;
 pub use acp::AcpClient;
 pub use claude::{ClaudeCode, ClaudePane};
-pub use codex::CodexServer;
+pub use codex::{CodexPane, CodexServer};
 pub use command::CommandAgent;
 pub use process::Adopted;
 pub use registry::{Place, Registry, UnknownAgent};

@@ -315,7 +315,9 @@ fn registry(launcher: &Launcher) -> Registry {
     ];
     let put = |registry: Registry, agent| registry.with(Place::Headless, agent);
     let headless = adapters.into_iter().fold(Registry::default(), put);
-    headless.with(Place::Tmux, Arc::new(Talker::claude_pane(launcher.clone())))
+    headless
+        .with(Place::Tmux, Arc::new(Talker::claude_pane(launcher.clone())))
+        .with(Place::Tmux, Arc::new(Talker::codex_pane(launcher.clone())))
 }
 
 fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {

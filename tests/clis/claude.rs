@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::stage::{KEY, Stage, bash, done, file, now, signal, table};
 use crate::model::{Step, refuse, say, tool};
-use crate::world::{bwrap, ended, signal as kill, until};
+use crate::world::{bwrap, ended, signal as kill, tmux, until};
 
 fn limit() -> Step {
     refuse(429, "rate_limit_error", "This request would exceed your rate limit.")
@@ -326,14 +326,6 @@ fn a_key_that_is_printed_is_seen_by_nobody() {
     // What Claude Code remembers of its session is its own, and private.
     std::fs::remove_dir_all(stage.world.data().join("runs/repo/leak/1/tasks/work/home")).unwrap();
     stage.world.holds_nowhere(KEY);
-}
-
-fn tmux() -> bool {
-    let found = which::which("tmux").is_ok();
-    if !found {
-        eprintln!("SKIPPED: tmux is not installed (`apt-get install tmux`)");
-    }
-    found
 }
 
 const TMUX: &str = "    primary_agent: {environment: {type: tmux}}\n";

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::stage::{KEY, Stage, table};
 use crate::model::{Step, refuse, say, tool};
-use crate::world::{ended, signal as kill, until};
+use crate::world::{ended, signal as kill, tmux, until};
 
 fn run(command: &str) -> Step {
     tool("exec_command", json!({ "cmd": command }))
@@ -75,6 +75,26 @@ fn what_leaves_its_sandbox_is_done_when_a_person_allows_it() {
     let said = ended(run);
     assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
     assert!(outside.exists());
+    stage.nothing_is_left();
+}
+
+#[test]
+fn in_a_tmux_session_it_does_its_task_and_goes_on_in_it() {
+    if !tmux() {
+        return;
+    }
+    let Some(stage) = Stage::codex() else { return };
+    let steps = vec![file("other"), done("trust me"), over(), file("gated"), done("now"), over()];
+    stage.model.script("gated", steps);
+    let more = "    max_attempts: 1\n    completion_gate: test -f gated.txt\n    \
+                primary_agent: {environment: {type: tmux}}\n";
+    let said = stage.run(&stage.graph("gated", more));
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("gated.txt"), "hello\n");
+    let steps: Vec<usize> = stage.model.asked("gated").iter().map(|asked| asked.step).collect();
+    assert_eq!(steps, [0, 1, 2, 3, 4, 5], "the conversation goes on");
+    let log = stage.log("work");
+    assert!(log.contains("▸ shell echo hello > gated.txt\n"), "{log}");
     stage.nothing_is_left();
 }
 

@@ -13,16 +13,12 @@ use crate::agents::claude::hear::Claude;
 use crate::agents::claude::verdict::signed_out;
 use crate::agents::claude::{FLOOR, permission_mode, server_config};
 use crate::agents::process::Launcher;
-use crate::agents::process::pane::{Pane, Typed};
+use crate::agents::process::pane::{Pane, Typed, with_prompt};
 use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip};
 use crate::agents::{
     AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome, tools,
 };
 use crate::graph::Framework;
-
-/// A command of tmux has room for 16 KiB, and a prompt may be longer: a shell in the session puts
-/// it there from a file.
-const WITH_PROMPT: [&str; 3] = ["sh", "-c", r#"exec "$@" -- "$(cat "$0")""#];
 
 /// How it is launched.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,8 +73,7 @@ impl Dialect for ClaudePane {
         program.push(format!("--{option}={session}"));
         program.extend(spec.profile.args.iter().cloned());
         let file = spec.dir.join(format!("prompt-{}.md", spec.turn));
-        let begin = WITH_PROMPT.map(str::to_owned).into_iter().chain([file.display().to_string()]);
-        let program: Vec<String> = begin.chain(program).collect();
+        let program = with_prompt(&file, program);
         let mut files = vec![(file, prompt.to_owned())];
         let home = PathBuf::from(spec.environment.get("HOME").unwrap_or_default());
         let told = spec.environment.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);

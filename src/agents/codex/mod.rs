@@ -5,6 +5,7 @@
 //! wants beyond that comes to a person as a question.
 
 mod hear;
+mod pane;
 mod verdict;
 
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use crate::graph::Framework;
 use crate::sandbox::Kind;
 
 use hear::Codex;
+pub use pane::CodexPane;
 
 /// The first version in which all was seen that is relied on.
 const FLOOR: [u32; 3] = [0, 169, 0];

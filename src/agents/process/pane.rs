@@ -8,7 +8,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -24,6 +24,16 @@ const BEFORE_ENTER: Duration = Duration::from_millis(300);
 /// What the session's server listens on, in the directory of the attempt.
 pub const SOCKET: &str = "tmux.sock";
 
+/// A command of tmux has room for 16 KiB, and a prompt may be longer: a shell in the session puts
+/// it there from a file.
+const WITH_PROMPT: [&str; 3] = ["sh", "-c", r#"exec "$@" -- "$(cat "$0")""#];
+
+/// A program with what a file holds as its last argument.
+pub fn with_prompt(file: &Path, program: Vec<String>) -> Vec<String> {
+    let begin = WITH_PROMPT.map(str::to_owned).into_iter().chain([file.display().to_string()]);
+    begin.chain(program).collect()
+}
+
 /// What is to be run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pane {
@@ -35,9 +45,9 @@ pub struct Pane {
     pub cwd: PathBuf,
     /// The program and its arguments.
     pub program: Vec<String>,
-    /// The file that the program keeps about what it does.
+    /// The file that the program keeps about what it does; or a directory, for the newest in it.
     pub follow: PathBuf,
-    /// Whether what the file holds before is an old story.
+    /// Whether what is there before is an old story.
     pub from_end: bool,
     /// Files that must be there before it starts, with what is in them where they are not.
     pub files: Vec<(PathBuf, String)>,
@@ -75,8 +85,8 @@ impl Pane {
                 std::fs::write(path, text)?;
             }
         }
-        let old = std::fs::metadata(&self.follow).map(|file| file.len());
-        let before = if self.from_end { old.unwrap_or_default() } else { 0 };
+        let old = newest(&self.follow).filter(|_| self.from_end);
+        let mut told = old.map(|(_, path)| Told { bytes: length(&path), path }).unwrap_or_default();
         let cwd = self.cwd.display().to_string();
         let mut words = vec!["new-session", "-d", "-x", "200", "-y", "50"];
         words.extend(["-s", &self.session, "-c", &cwd, "--"]);
@@ -86,7 +96,6 @@ impl Pane {
         }
         say(&json!({ "type": "pane", "session": self.session }));
         let mut typed = BufReader::new(tokio::io::stdin()).lines();
-        let mut told = before;
         loop {
             tokio::select! {
                 line = typed.next_line() => match line?.map(|line| serde_json::from_str(&line)) {
@@ -95,9 +104,9 @@ impl Pane {
                     None => break,
                 },
                 () = tokio::time::sleep(LOOK_AGAIN) => {
-                    told = self.tell_more(told).await?;
+                    self.tell_more(&mut told).await?;
                     if !self.tmux(&["has-session", "-t", &self.session]).await? {
-                        self.tell_more(told).await?;
+                        self.tell_more(&mut told).await?;
                         return Err(io::Error::other("the program in the session has ended"));
                     }
                 }
@@ -106,15 +115,20 @@ impl Pane {
         self.tmux(&["kill-server"]).await.map(|_| ())
     }
 
-    /// Says the whole lines that the file has beyond `told` bytes.
-    async fn tell_more(&self, told: u64) -> io::Result<u64> {
-        let Ok(mut file) = tokio::fs::File::open(&self.follow).await else { return Ok(told) };
-        file.seek(io::SeekFrom::Start(told)).await?;
+    /// Says the whole lines that the file has beyond what was told.
+    async fn tell_more(&self, told: &mut Told) -> io::Result<()> {
+        let Some((_, path)) = newest(&self.follow) else { return Ok(()) };
+        if path != told.path {
+            *told = Told { path: path.clone(), bytes: 0 };
+        }
+        let Ok(mut file) = tokio::fs::File::open(path).await else { return Ok(()) };
+        file.seek(io::SeekFrom::Start(told.bytes)).await?;
         let mut more = Vec::new();
         file.read_to_end(&mut more).await?;
-        let Some(end) = more.iter().rposition(|byte| *byte == b'\n') else { return Ok(told) };
+        let Some(end) = more.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
         tell(&more[..=end])?;
-        Ok(told + end as u64 + 1)
+        told.bytes += end as u64 + 1;
+        Ok(())
     }
 
     async fn put(&self, typed: &Typed) -> io::Result<()> {
@@ -142,6 +156,28 @@ impl Pane {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command.status().await?.success())
     }
+}
+
+/// How far which file was told.
+#[derive(Debug, Default)]
+struct Told {
+    path: PathBuf,
+    bytes: u64,
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map(|file| file.len()).unwrap_or_default()
+}
+
+/// The file itself, or the newest record below a directory, with its age.
+fn newest(path: &Path) -> Option<(SystemTime, PathBuf)> {
+    let about = std::fs::symlink_metadata(path).ok()?;
+    if about.is_file() {
+        let record = path.extension().is_some_and(|extension| extension == "jsonl");
+        return record.then(|| Some((about.modified().ok()?, path.to_owned()))).flatten();
+    }
+    let entries = std::fs::read_dir(path).ok().filter(|_| about.is_dir())?;
+    entries.flatten().filter_map(|entry| newest(&entry.path())).max()
 }
 
 /// Attaches this terminal to the session of an attempt.
