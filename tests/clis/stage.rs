@@ -289,7 +289,7 @@ pub(crate) fn table(stage: &Stage, graph: &str) -> String {
         let more = more.replace(&stage.model.url()[7..], "127.0.0.1:PORT");
         let whole = more.rsplit_once("attempt ").map_or(told, |(_, m)| m);
         // How programs put it is long, and counts what no two runs have the same.
-        let mut told: String = whole.chars().take(120).collect();
+        let mut told: String = whole.chars().take(100).collect();
         if told.len() < whole.len() {
             told.push('…');
         }

@@ -216,6 +216,11 @@ impl Attempt<'_> {
     ) -> Result<Environment, StepFailure> {
         files::private_dir(home).map_err(|error| self.cannot_write(&error))?;
         let environment = self.shop.environment(home, names);
+        let environment = match walls::asked_for(self.spec(), self.shop.options.sandbox).kind {
+            SandboxKind::None => environment,
+            // The user's own home is not to be seen through a wall.
+            SandboxKind::Bwrap | SandboxKind::Oci => environment.with_private_home(home),
+        };
         self.shop.graph_environment(environment, &self.spec().env)
     }
 
