@@ -158,6 +158,12 @@ async fn examine_agent(
     };
     let home = home.unwrap_or_default();
     let environment = environment.with("HOME", home.to_string_lossy());
+    // Of several entries the graph names one, so any of them will do here.
+    let any = config.credentials.anthropic.keys().next().map(String::as_str);
+    let environment = match config.credentials.of(profile.framework, None, any) {
+        Ok(given) => given.into_environment(environment),
+        Err(trouble) => return (Verdict::Wrong, trouble),
+    };
     match agent.signed_in(&configured, &environment).await {
         None => (Verdict::Fine, found),
         Some(true) => (Verdict::Fine, format!("{found}; signed in")),

@@ -367,6 +367,7 @@ fn a_key_and_a_token_of_the_credentials_reach_the_agent_that_may_have_them() {
     let refused = stage.run(&stage.graph("early", ""));
     assert!(refused.err.contains("can be read by others"), "{}", refused.err);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(stage.doctor().out.contains("(Claude Code); signed in"), "{}", stage.doctor().out);
     // What may be shown of a secret is how long it is.
     let look = "echo length ${#FORGE}; echo $FORGE; touch $TASKLOOM_TASK.txt";
     stage.model.script("reads", [bash(look), done("x"), over()]);
