@@ -102,6 +102,12 @@ pub struct Capabilities {
     pub claims: bool,
 }
 
+impl Capabilities {
+    /// All of them: an agent with a protocol of its own that leaves nothing out.
+    pub const ALL: Self =
+        Self { resume_session: true, steer: true, permissions: true, usage: true, claims: true };
+}
+
 /// How an agent is configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {

@@ -86,7 +86,7 @@ impl ServerHandler for Tools {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(all()))
+        Ok(ListToolsResult::with_all_items(described(&ROWS)))
     }
 
     async fn call_tool(
@@ -119,7 +119,7 @@ fn say(dir: Option<&Path>, call: &CallToolRequestParams) -> Result<Option<String
 }
 
 /// Name, what it is for, and its arguments: name, description, whether it is needed.
-type Row = (&'static str, &'static str, &'static [(&'static str, &'static str, bool)]);
+pub type Row = (&'static str, &'static str, &'static [(&'static str, &'static str, bool)]);
 
 const ROWS: [Row; 13] = [
     (
@@ -165,7 +165,8 @@ const ROWS: [Row; 13] = [
     ("progress", "Say how far you are, in a line.", &[("text", "The line", true)]),
 ];
 
-fn all() -> Vec<Tool> {
+/// Tools as a client is told of them.
+pub fn described(rows: &[Row]) -> Vec<Tool> {
     let tool = |(name, description, arguments): &Row| {
         let property = |(name, description, _): &(&str, &str, bool)| {
             let schema = match *name {
@@ -184,7 +185,7 @@ fn all() -> Vec<Tool> {
         let Value::Object(schema) = schema else { unreachable!("BUG: an object is an object") };
         Tool::new(*name, *description, schema)
     };
-    ROWS.iter().map(tool).collect()
+    rows.iter().map(tool).collect()
 }
 
 #[cfg(test)]

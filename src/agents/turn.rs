@@ -53,7 +53,7 @@ pub(super) fn launch(
 }
 
 /// Where a program lives: its directory, or the modules that it was installed among.
-fn home_of(name: &str, environment: &Environment) -> Vec<PathBuf> {
+pub(super) fn home_of(name: &str, environment: &Environment) -> Vec<PathBuf> {
     let path = environment.get("PATH").unwrap_or_default();
     let found = which::which_in(name, Some(path), "/").ok().and_then(|at| at.canonicalize().ok());
     let Some(found) = found else { return Vec::new() };

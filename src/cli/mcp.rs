@@ -5,20 +5,17 @@ use rmcp::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData,
     Implementation, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
-    Tool,
 };
 use rmcp::service::{RequestContext, RoleServer, ServiceExt as _};
 use rmcp::transport::io::stdio;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::agents::tools::{Row, described};
 use crate::cli::Outcome;
 use crate::cli::args::{Cli, Command, Common};
 use crate::cli::inspect;
 use crate::cli::run;
-
-/// Name, what it is for, and its arguments: name, description, whether it is needed.
-type Row = (&'static str, &'static str, &'static [(&'static str, &'static str, bool)]);
 
 const ROWS: [Row; 3] = [
     (
@@ -73,19 +70,7 @@ impl ServerHandler for Tools {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tool = |(name, description, arguments): &Row| {
-            let property = |(name, description, _): &(&str, &str, bool)| {
-                ((*name).to_owned(), json!({ "type": "string", "description": description }))
-            };
-            let needed = arguments.iter().filter(|(.., needed)| *needed).map(|(name, ..)| *name);
-            let needed: Vec<&str> = needed.collect();
-            let properties: serde_json::Map<String, Value> =
-                arguments.iter().map(property).collect();
-            let schema = json!({ "type": "object", "properties": properties, "required": needed });
-            let Value::Object(schema) = schema else { unreachable!("BUG: an object is an object") };
-            Tool::new(*name, *description, schema)
-        };
-        Ok(ListToolsResult::with_all_items(ROWS.iter().map(tool).collect()))
+        Ok(ListToolsResult::with_all_items(described(&ROWS)))
     }
 
     async fn call_tool(

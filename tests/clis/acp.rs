@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::stage::{Stage, table};
-use crate::model::{Step, refuse, say, tool};
+use super::stage::{Stage, over, table};
+use crate::model::{Step, refuse, tool};
 use crate::world::{ended, signal as kill, until};
 
 fn file(name: &str) -> Step {
@@ -16,10 +16,6 @@ fn run(command: &str) -> Step {
 
 fn done(summary: &str) -> Step {
     tool("mcp_taskloom_done", json!({ "summary": summary }))
-}
-
-fn over() -> Step {
-    say("All finished.")
 }
 
 #[test]

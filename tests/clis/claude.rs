@@ -5,16 +5,12 @@ use std::process::Child;
 
 use serde_json::{Value, json};
 
-use super::stage::{KEY, Stage, bash, done, file, now, signal, table};
+use super::stage::{KEY, Stage, bash, done, file, now, over, signal, table};
 use crate::model::{Step, refuse, say, tool};
 use crate::world::{bwrap, ended, signal as kill, tmux, until};
 
 fn limit() -> Step {
     refuse(429, "rate_limit_error", "This request would exceed your rate limit.")
-}
-
-fn over() -> Step {
-    say("All finished.")
 }
 
 /// Every task has another scenario, and what people read of its end is the table.
@@ -350,6 +346,45 @@ fn in_a_tmux_session_it_does_its_task_and_people_can_look_and_speak() {
     assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
     assert!(said.out.contains("attach to it: taskloom attach paned/1/work"), "{}", said.out);
     assert_eq!(stage.file("aside.txt"), "hello\n");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn when_the_program_in_a_tmux_session_ends_its_last_words_are_the_reason() {
+    if !tmux() {
+        return;
+    }
+    let Some(stage) = Stage::claude() else { return };
+    let script = "#!/bin/sh\ncase $1 in --version) echo 2.1.329 ;; *) echo 'the ink is out'; exit 3 ;; esac\n";
+    let script = stage.world.write("ends.sh", script);
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let ends = format!(
+        "default_agent: ends\nagents:\n  ends: {{framework: claude_code, command: {}}}\n",
+        script.display()
+    );
+    stage.world.write("config.yaml", &ends);
+    let said = stage.run(&stage.graph("ends", &format!("{TMUX}    max_attempts: 1\n")));
+    assert_eq!(said.code, 1, "{}\n{}", said.out, said.err);
+    let why = stage.why();
+    assert!(why.contains("the program in the session has ended: the ink is out"), "{why}");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn in_a_tmux_session_behind_walls_it_need_not_ask() {
+    if !tmux() || !bwrap() {
+        return;
+    }
+    let Some(stage) = Stage::claude() else { return };
+    let config = std::fs::read_to_string(stage.world.path("config.yaml")).unwrap();
+    let config = config.replace("default_agent: claude", "default_agent: trusted");
+    stage.world.write("config.yaml", &config);
+    let steps = vec![bash("sh -c 'touch made.txt'"), done("made it"), over()];
+    stage.model.script("walled", steps);
+    let more = format!("{TMUX}    isolation: {{sandbox: bwrap}}\n");
+    let said = stage.run(&stage.graph("walled", &more));
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("made.txt"), "");
     stage.nothing_is_left();
 }
 

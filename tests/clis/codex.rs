@@ -4,7 +4,7 @@ use std::process::Child;
 
 use serde_json::json;
 
-use super::stage::{KEY, Stage, table};
+use super::stage::{KEY, Stage, over, table};
 use crate::model::{Step, refuse, say, tool};
 use crate::world::{ended, signal as kill, tmux, until};
 
@@ -18,10 +18,6 @@ fn file(name: &str) -> Step {
 
 fn done(summary: &str) -> Step {
     tool("mcp__taskloom/done", json!({ "summary": summary }))
-}
-
-fn over() -> Step {
-    say("All finished.")
 }
 
 #[test]

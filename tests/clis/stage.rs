@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::model::{Model, Step, tool};
+use crate::model::{Model, Step, say, tool};
 use crate::world::{Said, World, ended, until};
 
 /// A key that is worth nothing, and that must turn up nowhere.
@@ -255,6 +255,11 @@ impl Stage {
 #[expect(clippy::disallowed_methods, reason = "the program that is tested reads the clock too")]
 pub(crate) fn now() -> i64 {
     chrono::Utc::now().timestamp()
+}
+
+/// It ends its turn.
+pub(crate) fn over() -> Step {
+    say("All finished.")
 }
 
 /// Claude Code writes `NAME.txt`.

@@ -13,7 +13,7 @@ use agent_client_protocol_schema::v1::{
 use serde_json::{Value, json};
 
 use crate::agents::acp::{request, server};
-use crate::agents::talk::{Letter, Protocol, Step, clip};
+use crate::agents::talk::{Letter, Protocol, Step, clip, tell};
 use crate::agents::{AgentEvent, Command, Permissions, RunSpec, Session, TurnOutcome, tools};
 
 /// An agent that wants a sign-in says so with this code.
@@ -107,10 +107,6 @@ impl Protocol for Acp {
             }
         }
     }
-}
-
-fn tell(event: AgentEvent) -> Vec<Step> {
-    vec![Step::Tell(event)]
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {

@@ -56,13 +56,7 @@ impl Dialect for AcpClient {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            resume_session: true,
-            steer: false,
-            permissions: true,
-            usage: true,
-            claims: true,
-        }
+        Capabilities { steer: false, ..Capabilities::ALL }
     }
 
     fn program(&self, profile: &Profile) -> Result<Vec<String>, Error> {
@@ -102,7 +96,7 @@ impl Dialect for AcpClient {
             // Worktrees are made by Taskloom; nobody is there to trust them by hand.
             .with("GEMINI_CLI_TRUST_WORKSPACE", "true")
             .with("OPENCODE_DISABLE_AUTOUPDATE", "1");
-        Ok(Words { program, environment, opening })
+        Ok(Words { program, starts: None, environment, opening })
     }
 
     fn protocol(&self, spec: &RunSpec, prompt: &str) -> Acp {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::agents::claude::user;
 use crate::agents::claude::verdict::{Before, Rejected, signed_out, verdict};
-use crate::agents::talk::{Letter, Protocol, Step, choose, clip};
+use crate::agents::talk::{Letter, Protocol, Step, choose, clip, tell, text_of};
 use crate::agents::{AgentEvent, Command, Session, TurnOutcome, tools};
 use crate::time::Timestamp;
 
@@ -88,14 +88,6 @@ impl Protocol for Claude {
             Command::User(_) | Command::Answer { .. } | Command::Stop => None,
         }
     }
-}
-
-fn tell(event: AgentEvent) -> Vec<Step> {
-    vec![Step::Tell(event)]
-}
-
-fn text_of(value: &Value, name: &str) -> String {
-    value[name].as_str().unwrap_or_default().to_owned()
 }
 
 impl Claude {

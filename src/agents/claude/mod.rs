@@ -7,12 +7,13 @@ mod hear;
 mod pane;
 mod verdict;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::agents::process::Launcher;
+use crate::agents::process::{Environment, Launcher};
 use crate::agents::talk::{Dialect, Letter, Talker, Words};
 use crate::agents::{Capabilities, Error, Permissions, Profile, RunSpec, tools};
 use crate::graph::Framework;
+use crate::sandbox::Kind;
 
 use hear::Claude;
 pub use pane::ClaudePane;
@@ -39,13 +40,7 @@ impl Dialect for ClaudeCode {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            resume_session: true,
-            steer: true,
-            permissions: true,
-            usage: true,
-            claims: true,
-        }
+        Capabilities::ALL
     }
 
     fn program(&self, profile: &Profile) -> Result<Vec<String>, Error> {
@@ -68,31 +63,18 @@ impl Dialect for ClaudeCode {
             "--input-format=stream-json",
             "--output-format=stream-json",
             "--permission-prompt-tool=stdio",
-            "--strict-mcp-config",
         ];
         program.extend(fixed.map(str::to_owned));
-        program.push(format!("--permission-mode={}", permission_mode(spec)));
-        program.push(format!("--mcp-config={}", server_config(spec)));
-        program.push(format!("--allowedTools=mcp__{}", tools::SERVER));
-        program.extend(spec.profile.model.iter().map(|model| format!("--model={model}")));
+        program.extend(options(spec));
         program.extend(spec.session.iter().map(|session| format!("--resume={}", session.id)));
         program.extend(spec.profile.args.iter().cloned());
-        let environment = spec
-            .environment
-            .clone()
-            .with("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
-            .with("DISABLE_AUTOUPDATER", "1")
-            // A shell that stays in the background would hold up the end of the turn for minutes.
-            .with("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
-            .with("MCP_TOOL_TIMEOUT", tools::PATIENCE.as_millis().to_string());
-        let environment = match spec.sandbox.kind {
-            crate::sandbox::Kind::None => environment,
-            // Without it nothing is permitted to root without a question.
-            crate::sandbox::Kind::Bwrap | crate::sandbox::Kind::Oci => {
-                environment.with("IS_SANDBOX", "1")
-            }
-        };
-        Ok(Words { program, environment, opening: user("prompt", prompt).line + "\n" })
+        let environment = environment(spec);
+        Ok(Words {
+            program,
+            starts: None,
+            environment,
+            opening: user("prompt", prompt).line + "\n",
+        })
     }
 
     fn protocol(&self, spec: &RunSpec, _: &str) -> Claude {
@@ -100,20 +82,41 @@ impl Dialect for ClaudeCode {
     }
 }
 
-fn permission_mode(spec: &RunSpec) -> &'static str {
-    match spec.profile.permissions {
+/// What it may do, with which tools and which model.
+fn options(spec: &RunSpec) -> Vec<String> {
+    let mode = match spec.profile.permissions {
         Permissions::Ask => "default",
         Permissions::Edits => "acceptEdits",
         Permissions::All => "bypassPermissions",
-    }
-}
-
-/// Taskloom's own tools.
-fn server_config(spec: &RunSpec) -> Value {
-    json!({ "mcpServers": { tools::SERVER: {
+    };
+    let server = json!({ "mcpServers": { tools::SERVER: {
         "type": "stdio", "command": tools::command(spec), "args": tools::ARGS,
         "env": tools::environment(spec),
-    } } })
+    } } });
+    let mut options = vec![
+        "--strict-mcp-config".to_owned(),
+        format!("--permission-mode={mode}"),
+        format!("--mcp-config={server}"),
+        format!("--allowedTools=mcp__{}", tools::SERVER),
+    ];
+    options.extend(spec.profile.model.iter().map(|model| format!("--model={model}")));
+    options
+}
+
+fn environment(spec: &RunSpec) -> Environment {
+    let environment = spec
+        .environment
+        .clone()
+        .with("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+        .with("DISABLE_AUTOUPDATER", "1")
+        // A shell that stays in the background would hold up the end of the turn for minutes.
+        .with("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
+        .with("MCP_TOOL_TIMEOUT", tools::PATIENCE.as_millis().to_string());
+    match spec.sandbox.kind {
+        Kind::None => environment,
+        // Without it nothing is permitted to root without a question.
+        Kind::Bwrap | Kind::Oci => environment.with("IS_SANDBOX", "1"),
+    }
 }
 
 /// A message of the user.

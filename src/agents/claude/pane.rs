@@ -11,14 +11,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::agents::claude::hear::Claude;
 use crate::agents::claude::verdict::signed_out;
-use crate::agents::claude::{FLOOR, permission_mode, server_config};
+use crate::agents::claude::{FLOOR, environment, options};
 use crate::agents::process::Launcher;
-use crate::agents::process::pane::{Pane, Typed, with_prompt};
+use crate::agents::talk::attended::{demand_tmux, home, is_furnished, own_place, typed, words};
 use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip};
 use crate::agents::{
-    AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome, tools,
+    AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome,
 };
 use crate::graph::Framework;
+
+/// Where it keeps what is its own, if not in its usual place.
+const CONFIG: &str = "CLAUDE_CONFIG_DIR";
 
 /// How it is launched.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,17 +42,11 @@ impl Dialect for ClaudePane {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            resume_session: true,
-            steer: true,
-            permissions: false,
-            usage: true,
-            claims: true,
-        }
+        Capabilities { permissions: false, ..Capabilities::ALL }
     }
 
     fn program(&self, profile: &Profile) -> Result<Vec<String>, Error> {
-        which::which("tmux").map_err(|_| Error::NotInstalled { program: "tmux".to_owned() })?;
+        demand_tmux()?;
         Ok(vec![profile.command.clone().unwrap_or_else(|| "claude".to_owned())])
     }
 
@@ -63,46 +60,19 @@ impl Dialect for ClaudePane {
 
     fn words(&self, spec: &RunSpec, prompt: &str) -> Result<Words, Error> {
         let mut program = self.program(&spec.profile)?;
-        program.push(format!("--permission-mode={}", permission_mode(spec)));
-        program.push("--strict-mcp-config".to_owned());
-        program.push(format!("--mcp-config={}", server_config(spec)));
-        program.push(format!("--allowedTools=mcp__{}", tools::SERVER));
-        program.extend(spec.profile.model.iter().map(|model| format!("--model={model}")));
+        program.extend(options(spec));
         let session = session_of(spec);
         let option = if spec.session.is_some() { "resume" } else { "session-id" };
         program.push(format!("--{option}={session}"));
         program.extend(spec.profile.args.iter().cloned());
-        let file = spec.dir.join(format!("prompt-{}.md", spec.turn));
-        let program = with_prompt(&file, program);
-        let mut files = vec![(file, prompt.to_owned())];
-        let home = PathBuf::from(spec.environment.get("HOME").unwrap_or_default());
-        let told = spec.environment.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);
-        let config = told.clone().unwrap_or_else(|| home.join(".claude"));
-        // Only a home that was made for this task is furnished.
-        if told.is_none() && spec.dir.ancestors().nth(2).is_some_and(|task| home.starts_with(task))
-        {
-            files.extend(first_start(&home, &spec.worktree, spec));
-        }
         let slug: String = spec.worktree.to_string_lossy().chars().map(in_slug).collect();
-        let pane = Pane {
-            dir: spec.dir.clone(),
-            session: spec.task.to_string(),
-            cwd: spec.worktree.clone(),
-            program,
-            follow: config.join("projects").join(slug).join(format!("{session}.jsonl")),
-            from_end: spec.session.is_some(),
-            files,
+        let projects = own_place(spec, CONFIG, ".claude").join("projects");
+        let follow = projects.join(slug).join(format!("{session}.jsonl"));
+        let furniture = match is_furnished(spec, CONFIG) {
+            true => first_start(&home(spec), &spec.worktree, spec),
+            false => Vec::new(),
         };
-        let environment = spec
-            .environment
-            .clone()
-            .with("TERM", "xterm-256color")
-            .with("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
-            .with("DISABLE_AUTOUPDATER", "1")
-            .with("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
-            .with("MCP_TOOL_TIMEOUT", tools::PATIENCE.as_millis().to_string());
-        let program = vec![tools::command(spec), "pane".to_owned(), json!(pane).to_string()];
-        Ok(Words { program, environment, opening: String::new() })
+        Ok(words(spec, prompt, program, environment(spec), &follow, furniture))
     }
 
     fn protocol(&self, spec: &RunSpec, _: &str) -> Attended {
@@ -193,19 +163,7 @@ impl Protocol for Attended {
     }
 
     fn say(&mut self, command: &Command) -> Option<Vec<Letter>> {
-        match command {
-            Command::Steer { seq, text } => {
-                Some(vec![Letter::new(format!("steer-{seq}"), &json!(Typed::Text(text.clone())))])
-            }
-            Command::Interrupt => {
-                self.keys += 1;
-                let key = Typed::Key("Escape".to_owned());
-                Some(vec![Letter::new(format!("key-{}", self.keys), &json!(key))])
-            }
-            Command::Reply { .. } | Command::User(_) | Command::Answer { .. } | Command::Stop => {
-                None
-            }
-        }
+        typed(command, &mut self.keys)
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::agents::codex::request;
 use crate::agents::codex::verdict::{Window, said, verdict, windows};
-use crate::agents::talk::{Letter, Protocol, Step, choose, clip};
+use crate::agents::talk::{Letter, Protocol, Step, choose, clip, tell, text_of};
 use crate::agents::{AgentEvent, Command, Session, TurnOutcome, tools};
 
 /// The answers to "may I".
@@ -95,14 +95,6 @@ impl Protocol for Codex {
             Command::User(_) | Command::Answer { .. } | Command::Stop => None,
         }
     }
-}
-
-fn tell(event: AgentEvent) -> Vec<Step> {
-    vec![Step::Tell(event)]
-}
-
-fn text_of(value: &Value, name: &str) -> String {
-    value[name].as_str().unwrap_or_default().to_owned()
 }
 
 fn input(text: &str) -> Value {

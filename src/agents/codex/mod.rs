@@ -41,13 +41,7 @@ impl Dialect for CodexServer {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            resume_session: true,
-            steer: true,
-            permissions: true,
-            usage: true,
-            claims: true,
-        }
+        Capabilities::ALL
     }
 
     fn program(&self, profile: &Profile) -> Result<Vec<String>, Error> {
@@ -65,21 +59,14 @@ impl Dialect for CodexServer {
     fn words(&self, spec: &RunSpec, _: &str) -> Result<Words, Error> {
         let mut program = self.program(&spec.profile)?;
         program.push("app-server".to_owned());
-        let fixed = [
-            "check_for_update_on_startup=false",
-            // A snapshot of the shell is one of its environment: keys would lie in a file.
-            "features.shell_snapshot=false",
-            // What the model runs does not see keys either.
-            "shell_environment_policy.ignore_default_excludes=false",
-        ];
-        program.extend(fixed.map(|setting| format!("--config={setting}")));
+        program.extend(settings());
         program.extend(spec.profile.args.iter().cloned());
         let client = json!({ "name": "taskloom", "version": env!("CARGO_PKG_VERSION") });
         let hello =
             json!({ "id": "hello", "method": "initialize", "params": { "clientInfo": client } });
         let opening = [hello, json!({ "method": "initialized" }), thread(spec)];
         let opening = opening.iter().map(|message| format!("{message}\n")).collect();
-        Ok(Words { program, environment: spec.environment.clone(), opening })
+        Ok(Words { program, starts: None, environment: spec.environment.clone(), opening })
     }
 
     fn protocol(&self, spec: &RunSpec, prompt: &str) -> Codex {
@@ -87,18 +74,35 @@ impl Dialect for CodexServer {
     }
 }
 
-/// Begins the thread, or goes on with it.
-fn thread(spec: &RunSpec) -> Value {
+/// What holds for every one that Taskloom starts.
+fn settings() -> impl Iterator<Item = String> {
+    let settings = [
+        "check_for_update_on_startup=false",
+        // A snapshot of the shell is one of its environment: keys would lie in a file.
+        "features.shell_snapshot=false",
+        // What the model runs does not see keys either.
+        "shell_environment_policy.ignore_default_excludes=false",
+    ];
+    settings.into_iter().map(|setting| format!("--config={setting}"))
+}
+
+/// When it asks, and what its own sandbox lets through.
+fn rights(spec: &RunSpec) -> (&'static str, &'static str) {
     let (approval, own) = match spec.profile.permissions {
         Permissions::Ask => ("untrusted", "workspace-write"),
         Permissions::Edits => ("on-request", "workspace-write"),
         Permissions::All => ("never", "danger-full-access"),
     };
-    let sandbox = match spec.sandbox.kind {
-        Kind::None => own,
+    match spec.sandbox.kind {
+        Kind::None => (approval, own),
         // A wall within the wall could not be built.
-        Kind::Bwrap | Kind::Oci => "danger-full-access",
-    };
+        Kind::Bwrap | Kind::Oci => (approval, "danger-full-access"),
+    }
+}
+
+/// Begins the thread, or goes on with it.
+fn thread(spec: &RunSpec) -> Value {
+    let (approval, sandbox) = rights(spec);
     let server = json!({
         "command": tools::command(spec), "args": tools::ARGS, "env": tools::environment(spec),
         // What an agent says to Taskloom needs nobody's leave.

@@ -3,21 +3,20 @@
 //! What it does is read from the record that it keeps of its session. Its daemons and updaters
 //! are descendants of the supervisor like everything else, and end with it.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
-use crate::agents::codex::FLOOR;
 use crate::agents::codex::verdict::verdict;
+use crate::agents::codex::{FLOOR, rights, settings};
 use crate::agents::process::Launcher;
-use crate::agents::process::pane::{Pane, Typed, with_prompt};
-use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip};
+use crate::agents::talk::attended::{demand_tmux, is_furnished, own_place, typed, words};
+use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip, tell, text_of};
 use crate::agents::{
-    AgentEvent, Capabilities, Command, Error, Permissions, Profile, RunSpec, Session, TurnOutcome,
-    tools,
+    AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome, tools,
 };
 use crate::graph::Framework;
-use crate::sandbox::Kind;
+
+/// Where it keeps what is its own, if not in its usual place.
+const CONFIG: &str = "CODEX_HOME";
 
 /// How it is launched.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,17 +37,11 @@ impl Dialect for CodexPane {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            resume_session: true,
-            steer: true,
-            permissions: false,
-            usage: true,
-            claims: true,
-        }
+        Capabilities { permissions: false, ..Capabilities::ALL }
     }
 
     fn program(&self, profile: &Profile) -> Result<Vec<String>, Error> {
-        which::which("tmux").map_err(|_| Error::NotInstalled { program: "tmux".to_owned() })?;
+        demand_tmux()?;
         Ok(vec![profile.command.clone().unwrap_or_else(|| "codex".to_owned())])
     }
 
@@ -63,45 +56,23 @@ impl Dialect for CodexPane {
     fn words(&self, spec: &RunSpec, prompt: &str) -> Result<Words, Error> {
         let mut program = self.program(&spec.profile)?;
         program.extend(spec.session.iter().map(|_| "resume".to_owned()));
-        let walled = spec.sandbox.kind != Kind::None;
-        let rights: &[&str] = match spec.profile.permissions {
-            _ if walled => &["--dangerously-bypass-approvals-and-sandbox"],
-            Permissions::All => &["--dangerously-bypass-approvals-and-sandbox"],
-            Permissions::Edits => &["--ask-for-approval=on-request", "--sandbox=workspace-write"],
-            Permissions::Ask => &["--ask-for-approval=untrusted", "--sandbox=workspace-write"],
-        };
-        program.extend(rights.iter().map(|&word| word.to_owned()));
-        let fixed = ["check_for_update_on_startup=false", "features.shell_snapshot=false"];
-        program.extend(fixed.map(|setting| format!("--config={setting}")));
+        let (approval, sandbox) = rights(spec);
+        program.push(format!("--ask-for-approval={approval}"));
+        program.push(format!("--sandbox={sandbox}"));
+        program.extend(settings());
         program.push(format!("--config=mcp_servers.{}={}", tools::SERVER, server(spec)));
         program.extend(spec.profile.model.iter().map(|model| format!("--model={model}")));
         program.extend(spec.profile.args.iter().cloned());
         program.extend(spec.session.iter().map(|session| session.id.clone()));
-        let file = spec.dir.join(format!("prompt-{}.md", spec.turn));
-        let program = with_prompt(&file, program);
-        let mut files = vec![(file, prompt.to_owned())];
-        let home = PathBuf::from(spec.environment.get("HOME").unwrap_or_default());
-        let told = spec.environment.get("CODEX_HOME").map(PathBuf::from);
-        let config = told.clone().unwrap_or_else(|| home.join(".codex"));
-        // Only a home that was made for this task is furnished.
-        if told.is_none() && spec.dir.ancestors().nth(2).is_some_and(|task| home.starts_with(task))
-        {
-            let place = json!(spec.worktree);
-            let trust = format!("[projects.{place}]\ntrust_level = \"trusted\"\n");
-            files.push((config.join("config.toml"), trust));
-        }
-        let pane = Pane {
-            dir: spec.dir.clone(),
-            session: spec.task.to_string(),
-            cwd: spec.worktree.clone(),
-            program,
-            follow: config.join("sessions"),
-            from_end: spec.session.is_some(),
-            files,
+        let config = own_place(spec, CONFIG, ".codex");
+        let place = json!(spec.worktree);
+        let trust = format!("[projects.{place}]\ntrust_level = \"trusted\"\n");
+        let furniture = match is_furnished(spec, CONFIG) {
+            true => vec![(config.join("config.toml"), trust)],
+            false => Vec::new(),
         };
-        let environment = spec.environment.clone().with("TERM", "xterm-256color");
-        let program = vec![tools::command(spec), "pane".to_owned(), json!(pane).to_string()];
-        Ok(Words { program, environment, opening: String::new() })
+        let environment = spec.environment.clone();
+        Ok(words(spec, prompt, program, environment, &config.join("sessions"), furniture))
     }
 
     fn protocol(&self, spec: &RunSpec, _: &str) -> Attended {
@@ -128,14 +99,6 @@ fn server(spec: &RunSpec) -> String {
 pub struct Attended {
     session: Session,
     keys: u32,
-}
-
-fn tell(event: AgentEvent) -> Vec<Step> {
-    vec![Step::Tell(event)]
-}
-
-fn text_of(value: &Value, name: &str) -> String {
-    value[name].as_str().unwrap_or_default().to_owned()
 }
 
 impl Protocol for Attended {
@@ -176,19 +139,7 @@ impl Protocol for Attended {
     }
 
     fn say(&mut self, command: &Command) -> Option<Vec<Letter>> {
-        match command {
-            Command::Steer { seq, text } => {
-                Some(vec![Letter::new(format!("steer-{seq}"), &json!(Typed::Text(text.clone())))])
-            }
-            Command::Interrupt => {
-                self.keys += 1;
-                let key = Typed::Key("Escape".to_owned());
-                Some(vec![Letter::new(format!("key-{}", self.keys), &json!(key))])
-            }
-            Command::Reply { .. } | Command::User(_) | Command::Answer { .. } | Command::Stop => {
-                None
-            }
-        }
+        typed(command, &mut self.keys)
     }
 }
 

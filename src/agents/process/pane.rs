@@ -34,6 +34,12 @@ pub fn with_prompt(file: &Path, program: Vec<String>) -> Vec<String> {
     begin.chain(program).collect()
 }
 
+/// A program that has ended stays on the screen, so that its last words can be read.
+const SETTINGS: &str = "tmux.conf";
+
+/// How many of those are repeated.
+const LAST_LINES: usize = 10;
+
 /// What is to be run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pane {
@@ -68,7 +74,13 @@ pub fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let pane = args.next().and_then(|json| serde_json::from_str::<Pane>(&json).ok());
     let Some(pane) = pane else { return ExitCode::from(2) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(pane.run())) {
+    let ended = runtime.and_then(|runtime| {
+        let ended = runtime.block_on(pane.run());
+        // Something still waits for input that will not come.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&json!({ "type": "pane", "error": error.to_string() }));
@@ -87,6 +99,7 @@ impl Pane {
         }
         let old = newest(&self.follow).filter(|_| self.from_end);
         let mut told = old.map(|(_, path)| Told { bytes: length(&path), path }).unwrap_or_default();
+        std::fs::write(self.dir.join(SETTINGS), "set -g remain-on-exit on\n")?;
         let cwd = self.cwd.display().to_string();
         let mut words = vec!["new-session", "-d", "-x", "200", "-y", "50"];
         words.extend(["-s", &self.session, "-c", &cwd, "--"]);
@@ -105,9 +118,12 @@ impl Pane {
                 },
                 () = tokio::time::sleep(LOOK_AGAIN) => {
                     self.tell_more(&mut told).await?;
-                    if !self.tmux(&["has-session", "-t", &self.session]).await? {
+                    if self.is_over().await? {
                         self.tell_more(&mut told).await?;
-                        return Err(io::Error::other("the program in the session has ended"));
+                        let last = self.last_words().await?;
+                        self.tmux(&["kill-server"]).await?;
+                        let why = format!("the program in the session has ended: {last}");
+                        return Err(io::Error::other(why));
                     }
                 }
             }
@@ -148,13 +164,35 @@ impl Pane {
         Ok(())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "processes start only here and below")]
+    /// Whether the program has ended, or its session is gone.
+    async fn is_over(&self) -> io::Result<bool> {
+        let words = ["list-panes", "-t", &self.session, "-F", "#{pane_dead}"];
+        let dead = self.answer(&words).await?;
+        Ok(dead.is_none_or(|dead| dead.trim() != "0"))
+    }
+
+    /// What is on the screen of a program that has ended.
+    async fn last_words(&self) -> io::Result<String> {
+        let screen = self.answer(&["capture-pane", "-p", "-S", "-50", "-t", &self.session]).await?;
+        let screen = screen.unwrap_or_default();
+        let lines: Vec<&str> = screen.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        Ok(lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
+    }
+
     async fn tmux(&self, words: &[&str]) -> io::Result<bool> {
+        Ok(self.answer(words).await?.is_some())
+    }
+
+    /// What tmux says to a command; `None` if it fails.
+    #[expect(clippy::disallowed_methods, reason = "processes start only here and below")]
+    async fn answer(&self, words: &[&str]) -> io::Result<Option<String>> {
         let mut command = tokio::process::Command::new("tmux");
         // The path of a socket has room for few characters, so it is named from where it is.
-        command.current_dir(&self.dir).args(["-S", SOCKET, "-f", "/dev/null"]).args(words);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(command.status().await?.success())
+        command.current_dir(&self.dir).args(["-S", SOCKET, "-f", SETTINGS]).args(words);
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        let output = command.output().await?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(output.status.success().then_some(said))
     }
 }
 

@@ -6,9 +6,11 @@
 //! and what it then wants to write again is written once, because every letter has a name that
 //! the supervisor remembers.
 
+pub(super) mod attended;
 mod conversation;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use crate::agents::process::{self, Environment, Input, LaunchSpec, Launcher, Stderr, adopt};
 use crate::agents::talk::conversation::Conversation;
@@ -63,6 +65,8 @@ pub trait Protocol: Send {
 pub struct Words {
     /// The program and its arguments.
     pub program: Vec<String>,
+    /// What that starts in its turn, if it is not the agent's program itself.
+    pub starts: Option<String>,
     /// Its environment beyond what names the attempt.
     pub environment: Environment,
     /// The first lines that it reads.
@@ -111,7 +115,10 @@ impl<D: Dialect> Talker<D> {
     async fn launch(&self, spec: &RunSpec) -> Result<process::Supervised, Error> {
         let prompt = prompt(spec)?;
         let words = self.dialect.words(spec, &prompt)?;
-        let spec = RunSpec { environment: words.environment, ..spec.clone() };
+        let mut spec = RunSpec { environment: words.environment, ..spec.clone() };
+        if let Some(name) = &words.starts {
+            spec.sandbox.programs.extend(turn::home_of(name, &spec.environment));
+        }
         let launch = turn::launch(&spec, words.program, Input::Open(words.opening))?;
         let launch =
             LaunchSpec { stderr: Stderr::Separate, log_bytes_max: LOG_BYTES_MAX, ..launch };
@@ -200,6 +207,15 @@ pub(super) fn clip(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+pub(super) fn tell(event: AgentEvent) -> Vec<Step> {
+    vec![Step::Tell(event)]
+}
+
+/// A text of a message; an empty one where there is none.
+pub(super) fn text_of(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_default().to_owned()
 }
 
 /// What follows from a recorded stream, a line each.

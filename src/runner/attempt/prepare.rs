@@ -105,10 +105,10 @@ impl Attempt<'_> {
         let given = self.shop.credentials(&self.run.graph, &self.spec().agent, name.as_ref())?;
         let beside = [vec![home], given.dirs.clone()].concat();
         let environment = given.into_environment(environment);
-        let spec = self.run_spec(profile, beside, environment, &checkout);
-        let spec = RunSpec { session: self.session_of(name.as_ref()), ..spec };
-        let going_on = spec.session.is_some().then(|| self.dir.join(GOING_ON));
-        let spec = RunSpec { going_on, ..spec };
+        let spec = RunSpec {
+            session: self.session_of(name.as_ref()),
+            ..self.run_spec(profile, beside, environment, &checkout)
+        };
         self.write_brief(&checkout, &*agent).map_err(|error| self.cannot_write(&error))?;
         let receipt = Receipt {
             worktree: checkout.tree.display().to_string(),
@@ -244,7 +244,7 @@ impl Attempt<'_> {
             worktree: checkout.tree.clone(),
             dir: self.dir.clone(),
             instructions: self.dir.join("instructions.md"),
-            going_on: None,
+            going_on: Some(self.dir.join(GOING_ON)),
             inputs: Some(self.dir.join("inputs.json")),
             feedback: None,
             session: None,
