@@ -60,19 +60,29 @@ fn main() {
     }
 }
 
+/// A commit, for those who need none.
+fn nowhere() -> taskloom::ids::CommitId {
+    "0".repeat(40).parse().expect("BUG: this is an id")
+}
+
 /// Everything is done the moment it is asked for.
 struct Instant;
 
 impl Executor for Instant {
     fn execute(&self, job: Job, reporter: Reporter) {
         reporter.report(match &job.effect {
-            Effect::PrepareLane { .. } => Report::LanePrepared,
+            Effect::PrepareLane { .. } => Report::LanePrepared { head: nowhere() },
             Effect::Attempt { .. } => {
                 Report::AttemptEnded(AttemptEnd::bare(AttemptOutcome::NoChanges))
             }
             Effect::CheckLane { .. } => Report::LaneUpToDate { delivered: None },
             Effect::OpenPr { .. }
             | Effect::MergePr { .. }
+            | Effect::WatchPr { .. }
+            | Effect::MoveLane { .. }
+            | Effect::DropLane { .. }
+            | Effect::RevertLane { .. }
+            | Effect::WatchLanePr { .. }
             | Effect::OpenLanePr { .. }
             | Effect::MergeLane { .. } => unreachable!("nothing is ever merged here"),
         });
@@ -87,7 +97,7 @@ struct Never;
 impl Executor for Never {
     fn execute(&self, job: Job, reporter: Reporter) {
         if matches!(job.effect, Effect::PrepareLane { .. }) {
-            reporter.report(Report::LanePrepared);
+            reporter.report(Report::LanePrepared { head: nowhere() });
         }
     }
     fn tell(&self, _: &taskloom::state::EffectKey, _: ToAttempt) {}
@@ -119,6 +129,9 @@ impl Store for Nowhere {
     }
     async fn load(&self, _: RunId) -> Result<Option<StoredRun>, Error> {
         Ok(None)
+    }
+    async fn owing(&self) -> Result<Vec<RunId>, Error> {
+        Ok(Vec::new())
     }
     async fn journal(&self, _: RunId, _: u64, _: u32) -> Result<Vec<Entry>, Error> {
         Ok(Vec::new())
@@ -157,6 +170,9 @@ impl Store for Recorded {
     }
     async fn load(&self, run: RunId) -> Result<Option<StoredRun>, Error> {
         self.store.load(run).await
+    }
+    async fn owing(&self) -> Result<Vec<RunId>, Error> {
+        self.store.owing().await
     }
     async fn journal(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Entry>, Error> {
         self.store.journal(run, after, limit).await

@@ -256,6 +256,11 @@ impl<'a> Branches<'a> {
         format!("{}/into/{branch}", self.prefix())
     }
 
+    /// Where a revert of `lane` is proposed from.
+    pub fn revert(&self, lane: &LaneId) -> String {
+        format!("{}/revert/{lane}", self.prefix())
+    }
+
     /// What every branch of the run starts with.
     pub fn prefix(&self) -> String {
         format!("taskloom/{}/{}", self.run.graph, self.run.number)

@@ -27,6 +27,12 @@ impl Timestamp {
         self.utc().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
     }
 
+    /// Reads RFC 3339, as data from outside has it.
+    pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+        let at = DateTime::parse_from_rfc3339(text).ok()?;
+        Some(Timestamp(at.timestamp_millis()))
+    }
+
     /// Hours, minutes and seconds in local time, for people.
     pub fn local_clock(self) -> String {
         self.utc().with_timezone(&Local).format("%H:%M:%S").to_string()

@@ -45,7 +45,8 @@ fn task_record() -> TaskRecord {
     };
     let more = task.more_mut();
     more.note = Some("mock the clock; say \"so\" \u{1F600}\n".to_owned());
-    more.decisions = vec![Decision { who: "bo".to_owned(), at: Timestamp(8), commit: commit_id() }];
+    let (who, at) = ("bo".to_owned(), Timestamp(8));
+    more.decisions = vec![Decision { who, at, commit: commit_id(), review: true }];
     task
 }
 

@@ -382,6 +382,9 @@ impl Store for Full {
     async fn load(&self, run: RunId) -> Result<Option<StoredRun>, Error> {
         self.inner.load(run).await
     }
+    async fn owing(&self) -> Result<Vec<RunId>, Error> {
+        self.inner.owing().await
+    }
     async fn journal(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Entry>, Error> {
         self.inner.journal(run, after, limit).await
     }

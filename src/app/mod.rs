@@ -2,6 +2,8 @@
 
 pub mod doctor;
 mod front;
+mod github;
+mod issues;
 mod office;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +55,7 @@ pub struct Running {
     engine: Option<JoinHandle<()>>,
     control: Option<control::Server>,
     bot: Option<Bot>,
+    github: Option<github::Followers>,
 }
 
 impl App {
@@ -176,6 +179,43 @@ impl App {
         Err(failure.hint("nothing was started or stored"))
     }
 
+    /// Takes a graph from another process, or from an issue.
+    pub(crate) async fn submit(
+        &self,
+        handle: &Handle,
+        order: control::Order,
+    ) -> Result<Receipt, Failure> {
+        let control::Order { source, repo, options, submitter } = order;
+        let graph = graph::load(source.as_bytes()).map_err(|problems| {
+            let count = problems.len();
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            Failure::user(format!("the graph has {count} problem(s), the first: {first}"))
+                .hint("`taskloom check FILE` tells them all")
+        })?;
+        let project = self.project(&repo).await.map_err(failure_of)?;
+        self.preflight(&graph, &project).await?;
+        let id = project.id.clone();
+        let submission = Submission { project, graph, source, options, submitter };
+        let submitted = handle.submit(submission).await;
+        let submitted = submitted.map_err(|closed| Failure::outside(closed.to_string()))?;
+        let several = self.store.projects().await.is_ok_and(|projects| projects.len() > 1);
+        let sentence = match several {
+            true => format!("submitted as {id}:{}", submitted.name),
+            false => format!("submitted as {}", submitted.name),
+        };
+        Ok(Receipt { sentence, affected: Vec::new(), changed: true, moves: Vec::new() })
+    }
+
+    /// GitHub, if a project is there.
+    pub(crate) fn on_github(&self) -> Result<&runner::OnGitHub, Failure> {
+        let on = self.shop.on_github();
+        on.ok_or_else(|| {
+            Failure::user("no project is on GitHub").hint(
+                "name a repository in the configuration: `projects: [{…, github: OWNER/NAME}]`",
+            )
+        })
+    }
+
     /// Starts the engine. A daemon takes graphs from other processes.
     pub async fn start(
         self: &Arc<Self>,
@@ -219,7 +259,13 @@ impl App {
             }
             None => None,
         };
-        Ok(Running { handle, engine: Some(engine), control, bot })
+        let github = match self.shop.on_github() {
+            Some(on) if role == Role::Daemon => {
+                Some(github::follow(self, &handle, on.clone()).await?)
+            }
+            _ => None,
+        };
+        Ok(Running { handle, engine: Some(engine), control, bot, github })
     }
 }
 
@@ -237,25 +283,11 @@ struct Counter {
 #[async_trait]
 impl control::Clerk for Counter {
     async fn submit(&self, order: control::Order) -> Result<Receipt, Failure> {
-        let control::Order { source, repo, options, submitter } = order;
-        let graph = graph::load(source.as_bytes()).map_err(|problems| {
-            let count = problems.len();
-            let first = problems.first().map(ToString::to_string).unwrap_or_default();
-            Failure::user(format!("the graph has {count} problem(s), the first: {first}"))
-                .hint("`taskloom check FILE` tells them all")
-        })?;
-        let project = self.app.project(&repo).await.map_err(failure_of)?;
-        self.app.preflight(&graph, &project).await?;
-        let id = project.id.clone();
-        let submission = Submission { project, graph, source, options, submitter };
-        let submitted = self.handle.submit(submission).await;
-        let submitted = submitted.map_err(|closed| Failure::outside(closed.to_string()))?;
-        let several = self.app.store.projects().await.is_ok_and(|projects| projects.len() > 1);
-        let sentence = match several {
-            true => format!("submitted as {id}:{}", submitted.name),
-            false => format!("submitted as {}", submitted.name),
-        };
-        Ok(Receipt { sentence, affected: Vec::new(), changed: true })
+        self.app.submit(&self.handle, order).await
+    }
+
+    async fn submit_issue(&self, order: control::IssueOrder) -> Result<Receipt, Failure> {
+        issues::submit(&self.app, &self.handle, order).await
     }
 }
 
@@ -271,6 +303,7 @@ impl Running {
     /// Lets go of everything; agents run on.
     pub async fn detach(mut self) {
         drop(self.control.take());
+        drop(self.github.take());
         self.handle.detach().await.ok();
         self.ended().await;
         self.sign_off().await;
@@ -279,6 +312,7 @@ impl Running {
     /// Ends every agent first.
     pub async fn end_agents(mut self) {
         drop(self.control.take());
+        drop(self.github.take());
         self.handle.end_agents().await.ok();
         self.ended().await;
         self.sign_off().await;
@@ -324,6 +358,7 @@ fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {
     let limits = config.limits;
     let bytes = |mib: Option<u64>| mib.map(|mib| mib << 20);
     Ok(runner::Options {
+        github: github::on_github(config)?,
         default_agent: config.default_agent.clone(),
         agents: config.agents.clone(),
         env: config.env.clone(),
@@ -345,6 +380,7 @@ fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {
             config::MergeMethod::Squash => Method::Squash,
             config::MergeMethod::Rebase => Method::Rebase,
         },
+        co_authors: config.git.co_authors.clone(),
         identity: Identity::new(&config.git.author_name, &config.git.author_email)?,
         floor: disk_floor(config),
         helper: std::env::current_exe().context("this program does not find itself")?,

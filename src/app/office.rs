@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::app::{App, doctor, failure_of};
+use crate::app::{App, doctor, failure_of, issues};
 use crate::discord::office::{Finding, Office, Order};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Index};
@@ -129,6 +129,10 @@ impl Office for Clerk {
         let path = index.find(name).map_err(|error| Failure::user(error.to_string()))?;
         let read = std::fs::read_to_string(path);
         read.map_err(|why| Failure::outside(format!("the graph `{name}` cannot be read: {why}")))
+    }
+
+    async fn issue(&self, project: &ProjectId, number: u64) -> Result<String, Failure> {
+        Ok(issues::source_of(&issues::fetch(&self.app, project, number).await?))
     }
 
     async fn rehearse(&self, source: &str) -> Result<String, Failure> {

@@ -78,6 +78,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Run(args) => run::run(common, args).await,
         Command::Serve(args) => run::serve::serve(common, args).await,
         Command::Submit(args) => run::serve::submit(common, args).await,
+        Command::SubmitIssue(args) => run::serve::submit_issue(common, args).await,
         Command::Check(args) => pictures::check(common, &args),
         Command::Graph(args) => pictures::graph(common, &args).await,
         Command::List(args) => inspect::list(common, &args).await,

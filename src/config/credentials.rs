@@ -1,7 +1,6 @@
 //! The file of credentials: what it may say, and that nobody else can read it.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -9,7 +8,8 @@ use serde::Deserialize;
 use crate::config::raw::expand;
 use crate::failure::Failure;
 use crate::graph::TokenTier;
-use crate::runner::{Credentials, Secret, SignIn};
+use crate::runner::{Credentials, SignIn};
+use crate::secret::{Secret, read_private};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,14 +59,4 @@ pub(super) fn load(file: &Path, home: Option<&Path>) -> Result<Credentials, Fail
         (tier.word(), variables.into_iter().map(secret).collect())
     });
     Ok(Credentials { file: file.to_owned(), tiers: tiers.collect(), anthropic })
-}
-
-fn read_private(path: &Path) -> Result<String, Failure> {
-    let cannot = |why| Failure::config(format!("cannot read {}: {why}", path.display()));
-    let mode = std::fs::metadata(path).map_err(cannot)?.mode();
-    if mode & 0o077 != 0 {
-        return Err(Failure::config(format!("{} can be read by others", path.display()))
-            .hint(format!("chmod 600 {}", path.display())));
-    }
-    std::fs::read_to_string(path).map_err(cannot)
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::config::raw::{expand, name};
+use crate::config::github::source;
+use crate::config::raw::name;
 use crate::discord::gate::{Grant, Level, Rules};
-use crate::discord::{Options, TokenSource, Verbosity};
+use crate::discord::{Options, Verbosity};
 use crate::failure::Failure;
 use crate::ids::ProjectId;
 
@@ -83,17 +84,8 @@ impl<'de> Deserialize<'de> for Snowflake {
 
 impl RawDiscord {
     pub(crate) fn check(self, home: Option<&Path>) -> Result<Options, Failure> {
-        let token = match (self.token_env, self.token_file) {
-            (Some(_), Some(_)) => {
-                return Err(Failure::config(
-                    "`discord` has both `token_env` and `token_file`; one is enough",
-                ));
-            }
-            (None, Some(file)) => TokenSource::File(expand(&file, home)?),
-            (variable, None) => {
-                TokenSource::Env(variable.unwrap_or_else(|| "DISCORD_TOKEN".to_owned()))
-            }
-        };
+        let given = (self.token_env, self.token_file);
+        let token = source("discord", "token", given, "DISCORD_TOKEN", home)?;
         let channels = self
             .channels
             .into_iter()

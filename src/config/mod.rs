@@ -4,6 +4,7 @@
 
 mod credentials;
 mod discord;
+mod github;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::ids::{ProfileName, ProjectId};
 use crate::runner::Credentials;
 
 pub use crate::runner::AgentProfile;
+pub use github::{GitHub, GitHubSignIn, Webhook};
 
 /// A configuration that has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub disk_free_min_mib: u64,
     /// Repositories by name.
     pub projects: Vec<Project>,
+    /// GitHub; `None`: no project is there.
+    pub github: Option<GitHub>,
     /// The bot; `None`: there is none.
     pub discord: Option<crate::discord::Options>,
 }
@@ -125,6 +129,8 @@ pub struct GitOptions {
     pub author_name: String,
     /// Their address.
     pub author_email: String,
+    /// Who is named as co-author of what a submitter's run merges, by the submitter's name.
+    pub co_authors: BTreeMap<String, String>,
 }
 
 /// How pull requests are merged.
@@ -150,6 +156,8 @@ pub struct Project {
     pub default_branch: Option<String>,
     /// Where in it graphs lie that can be submitted by name.
     pub graphs: PathBuf,
+    /// Its name on GitHub, if pull requests are made there.
+    pub github: Option<String>,
 }
 
 impl Default for Config {

@@ -10,6 +10,7 @@ use serde::de::Error as _;
 use crate::agents::Permissions;
 use crate::config::credentials;
 use crate::config::discord::RawDiscord;
+use crate::config::github::{GitHub, RawGitHub, repo_name};
 use crate::config::{
     AgentProfile, Config, GitOptions, Home, Limits, MergeMethod, OnShutdown, Project, Timeouts,
 };
@@ -49,6 +50,7 @@ pub(crate) struct Raw {
     git: RawGit,
     disk_free_min_mib: Option<Whole>,
     projects: Vec<RawProject>,
+    github: Option<RawGitHub>,
     discord: Option<RawDiscord>,
 }
 
@@ -109,6 +111,7 @@ struct RawGit {
     merge_method: RawMergeMethod,
     author_name: Option<String>,
     author_email: Option<String>,
+    co_authors: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -138,11 +141,13 @@ struct RawProject {
     default_branch: Option<String>,
     #[serde(default)]
     graphs: Option<String>,
+    #[serde(default)]
+    github: Option<String>,
 }
 
 /// A duration as people write it.
 #[derive(Debug)]
-struct Span(Duration);
+pub(super) struct Span(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -156,7 +161,7 @@ impl<'de> Deserialize<'de> for Span {
 
 /// A whole number, for which the reader's own message would name a type of this program.
 #[derive(Debug, Clone, Copy)]
-struct Whole(u64);
+pub(super) struct Whole(pub(super) u64);
 
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -259,6 +264,7 @@ impl Raw {
             },
             git: self.git.check(),
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
+            github: github(self.github, &self.projects, home)?,
             projects: projects(self.projects, home)?,
             discord: self.discord.map(|raw| raw.check(home)).transpose()?,
         })
@@ -275,6 +281,7 @@ impl RawGit {
             },
             author_name: self.author_name.unwrap_or_else(|| "Taskloom".to_owned()),
             author_email: self.author_email.unwrap_or_else(|| "taskloom@localhost".to_owned()),
+            co_authors: self.co_authors,
         }
     }
 }
@@ -306,6 +313,24 @@ fn stand_ins(agents: &BTreeMap<ProfileName, AgentProfile>) -> Result<(), Failure
     Ok(())
 }
 
+/// A project on GitHub needs the section, which may be empty.
+fn github(
+    raw: Option<RawGitHub>,
+    projects: &[RawProject],
+    home: Option<&Path>,
+) -> Result<Option<GitHub>, Failure> {
+    let used = projects.iter().find(|project| project.github.is_some());
+    match (raw, used) {
+        (Some(raw), _) => raw.check(home).map(Some),
+        (None, Some(project)) => {
+            let message =
+                format!("project `{}` is on GitHub, and there is no `github:`", project.id);
+            Err(Failure::config(message).hint("add `github: {token_env: GITHUB_TOKEN}`"))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, Failure> {
     let mut projects: Vec<Project> = Vec::new();
     for project in raw {
@@ -314,7 +339,8 @@ fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, F
             return Err(Failure::config(format!("project `{id}` is there twice")));
         }
         let link = expand(&project.link, home)?;
-        let RawProject { default_branch, graphs, .. } = project;
+        let RawProject { default_branch, graphs, github, .. } = project;
+        let github = github.map(|repo| repo_name(id.as_str(), &repo)).transpose()?;
         let graphs = PathBuf::from(graphs.unwrap_or_else(|| GRAPHS_DEFAULT.to_owned()));
         if graphs.is_absolute() || graphs.components().any(|part| part == Component::ParentDir) {
             return Err(Failure::config(format!(
@@ -322,7 +348,7 @@ fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, F
             ))
             .hint("name a directory inside it, such as `graphs`"));
         }
-        projects.push(Project { id, link, default_branch, graphs });
+        projects.push(Project { id, link, default_branch, graphs, github });
     }
     Ok(projects)
 }

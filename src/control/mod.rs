@@ -62,6 +62,8 @@ pub enum Request {
     Global(GlobalCommand),
     /// A graph to be run.
     Submit(Box<Order>),
+    /// An issue to be run.
+    Issue(IssueOrder),
 }
 
 /// A graph to be run, as it is sent.
@@ -77,11 +79,27 @@ pub struct Order {
     pub submitter: String,
 }
 
+/// An issue of GitHub to be run, as it is sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IssueOrder {
+    /// Its number.
+    pub number: u64,
+    /// The repository to work on, absolute.
+    pub repo: PathBuf,
+    /// What the submitter sets above the graph.
+    pub options: RunOptions,
+    /// Who.
+    pub submitter: String,
+}
+
 /// Who takes orders for the process that listens.
 #[async_trait]
 pub trait Clerk: Send + Sync {
     /// Checks and submits a graph; the receipt names the run.
     async fn submit(&self, order: Order) -> Result<Receipt, Failure>;
+
+    /// Fetches an issue and submits what it stands for.
+    async fn submit_issue(&self, order: IssueOrder) -> Result<Receipt, Failure>;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -160,8 +178,11 @@ async fn answer(
                 Request::Global(command) => handle.global(command).await.unwrap_or_else(closed),
                 Request::Submit(order) => match clerk {
                     Some(clerk) => clerk.submit(*order).await,
-                    None => Err(Failure::user("the process at work takes no other graphs")
-                        .hint("wait until it ends, or end it with Ctrl-C; then `taskloom serve`")),
+                    None => Err(takes_none()),
+                },
+                Request::Issue(order) => match clerk {
+                    Some(clerk) => clerk.submit_issue(order).await,
+                    None => Err(takes_none()),
                 },
             };
             answer.map_or_else(Response::Failure, Response::Receipt)
@@ -173,6 +194,11 @@ async fn answer(
     };
     crash::point("command.kept");
     write_line(&mut stream, &response).await
+}
+
+fn takes_none() -> Failure {
+    Failure::user("the process at work takes no other graphs")
+        .hint("wait until it ends, or end it with Ctrl-C; then `taskloom serve`")
 }
 
 /// Has the owner of `data_dir` do something.

@@ -7,9 +7,10 @@ use serenity::all::{
 };
 
 use crate::discord::office::Finding;
-use crate::discord::options::{Options, TokenSource};
+use crate::discord::options::Options;
 use crate::discord::outbox::{API, client};
 use crate::failure::Failure;
+use crate::secret::SecretSource;
 
 /// What the bot needs in each channel.
 const PERMISSIONS: [(Permissions, &str); 7] = [
@@ -23,34 +24,8 @@ const PERMISSIONS: [(Permissions, &str); 7] = [
 ];
 
 /// The bot's token. It is shown nowhere.
-pub fn token(source: &TokenSource) -> Result<String, Failure> {
-    let token = match source {
-        TokenSource::Env(variable) => std::env::var(variable).map_err(|_| {
-            Failure::config(format!("the bot's token is not in the variable {variable}"))
-                .hint("set it, or name a file: `discord.token_file`")
-        })?,
-        TokenSource::File(path) => {
-            let at = path.display();
-            let text = std::fs::read_to_string(path)
-                .map_err(|why| Failure::config(format!("the bot's token at {at}: {why}")))?;
-            refuse_shared(path)?;
-            text
-        }
-    };
-    match token.trim() {
-        "" => Err(Failure::config("the bot's token is empty")),
-        token => Ok(token.to_owned()),
-    }
-}
-
-fn refuse_shared(path: &std::path::Path) -> Result<(), Failure> {
-    use std::os::unix::fs::MetadataExt as _;
-    let mode = std::fs::metadata(path).map(|meta| meta.mode()).unwrap_or_default();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let message = format!("the bot's token at {} can be read by others", path.display());
-    Err(Failure::config(message).hint(format!("`chmod 600 {}`", path.display())))
+pub fn token(source: &SecretSource) -> Result<String, Failure> {
+    Ok(source.read("the bot's token", "discord.token")?.0)
 }
 
 fn fine(sentence: impl Into<String>) -> Finding {

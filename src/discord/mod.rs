@@ -15,4 +15,4 @@ pub mod post;
 pub mod text;
 
 pub use check::{check, token};
-pub use options::{Options, TokenSource, Verbosity};
+pub use options::{Options, Verbosity};

@@ -57,6 +57,9 @@ pub trait Office: Send + Sync {
     /// The file of one of them.
     async fn graph(&self, project: &ProjectId, name: &str) -> Result<String, Failure>;
 
+    /// The graph that an issue of the project's forge stands for.
+    async fn issue(&self, project: &ProjectId, number: u64) -> Result<String, Failure>;
+
     /// Plays a graph with agents that always succeed, without git or processes; says how it goes.
     async fn rehearse(&self, source: &str) -> Result<String, Failure>;
 

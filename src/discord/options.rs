@@ -1,16 +1,16 @@
 //! How the bot is set up: where it signs in, where it posts, who may do what.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use crate::discord::gate::Rules;
 use crate::ids::ProjectId;
+use crate::secret::SecretSource;
 
 /// How the bot is set up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Where the bot's token is.
-    pub token: TokenSource,
+    pub token: SecretSource,
     /// Where runs of projects without a channel of their own are shown.
     pub channel: Option<u64>,
     /// Where the runs of some projects are shown.
@@ -36,15 +36,6 @@ impl Options {
     pub fn project_of(&self, channel: u64) -> Option<&ProjectId> {
         self.channels.iter().find(|(_, id)| **id == channel).map(|(project, _)| project)
     }
-}
-
-/// Where the bot's token is. It is read once, and shown nowhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenSource {
-    /// In a variable of the process.
-    Env(String),
-    /// In a file that only its owner can read.
-    File(PathBuf),
 }
 
 /// How much of what agents do is shown in their threads.

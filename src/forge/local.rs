@@ -9,14 +9,14 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sha2::{Digest as _, Sha256};
 
-use crate::forge::{Error, Forge, MergeOrder, Opened, Outcome, Proposal, Pull, Standing};
+use crate::forge::{
+    Error, Forge, MergeOrder, Opened, Outcome, Proposal, Pull, Standing, digest, move_here,
+    must_be, must_own, shown, whole_message,
+};
 use crate::git::{self, Bare, BranchName, Combine, Combined, Merged, RefChange, RefName};
 use crate::ids::CommitId;
-
-/// Branches that the engine made.
-const OWN: &str = "taskloom/";
+use crate::state::{PullNews, PullStanding};
 
 /// How often a merge is computed again because a branch moved meanwhile. The engine merges into
 /// a branch one by one; more than a few surprises in a row are no coincidence.
@@ -67,12 +67,6 @@ impl Names {
 
 fn opened_below(head: &BranchName) -> String {
     format!("refs/taskloom/pull/{}/", digest(head))
-}
-
-/// Stands for a branch in a ref: a branch is a path of its own and may be as long as one.
-fn digest(branch: &BranchName) -> String {
-    let hash = Sha256::digest(branch.as_str());
-    hash[..10].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Known {
@@ -159,7 +153,7 @@ impl Local {
             ours: base,
             theirs: head,
             method: order.method,
-            message: &with_trailers(order),
+            message: &whole_message(order),
             by: order.by,
             at: order.at,
         };
@@ -198,7 +192,8 @@ impl Local {
 impl Forge for Local {
     async fn open(&self, proposal: &Proposal<'_>) -> Result<Opened, Error> {
         let pull = proposal.pull;
-        must_be_ours(pull)?;
+        must_own(&pull.head)?;
+        must_own(&pull.base)?;
         let known = self.known(pull).await?;
         let (head, base) = known.ends(pull)?;
         must_be(&pull.head, proposal.commit, head)?;
@@ -223,7 +218,7 @@ impl Forge for Local {
         if !changes.is_empty() {
             self.bare.transact(&changes).await?;
         }
-        Ok(Opened::Pull)
+        Ok(Opened::Pull { url: shown(pull) })
     }
 
     async fn find_by_head(&self, head: &BranchName) -> Result<Option<Pull>, Error> {
@@ -250,7 +245,8 @@ impl Forge for Local {
     }
 
     async fn merge(&self, pull: &Pull, order: &MergeOrder<'_>) -> Result<Outcome, Error> {
-        must_be_ours(pull)?;
+        must_own(&pull.head)?;
+        must_own(&pull.base)?;
         for _ in 0..MERGE_TRIES {
             if let Some(outcome) = self.try_merge(pull, order).await? {
                 return Ok(outcome);
@@ -262,6 +258,50 @@ impl Forge for Local {
     /// Nobody looks at a pull request here but through the engine, which says it itself.
     async fn comment(&self, _pull: &Pull, _text: &str) -> Result<(), Error> {
         Ok(())
+    }
+
+    async fn publish(&self, _branch: &BranchName) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn take_in(&self, branch: &BranchName) -> Result<Option<CommitId>, Error> {
+        Ok(self.bare.lookup(&branch.to_ref()).await?)
+    }
+
+    async fn take_aside(&self, head: &BranchName) -> Result<Option<CommitId>, Error> {
+        self.take_in(head).await
+    }
+
+    async fn look(&self, pull: &Pull) -> Result<PullNews, Error> {
+        let known = self.known(pull).await?;
+        let (head, _) = known.ends(pull)?;
+        Ok(PullNews {
+            standing: match self.merged_by(&known, Some(head)).await? {
+                Some(commit) => PullStanding::Merged { commit, by: None },
+                None if known.is_open() => PullStanding::Open,
+                None => PullStanding::Closed,
+            },
+            head: head.clone(),
+            holds: Vec::new(),
+            objections: Vec::new(),
+            approvals: Vec::new(),
+            mergeable: None,
+        })
+    }
+
+    async fn move_back(
+        &self,
+        branch: &BranchName,
+        from: &CommitId,
+        to: &CommitId,
+    ) -> Result<(), Error> {
+        must_own(branch)?;
+        move_here(&self.bare, branch, from, to).await
+    }
+
+    /// Nobody else acts here.
+    async fn stirred(&self) {
+        std::future::pending().await
     }
 
     async fn close(&self, pull: &Pull) -> Result<(), Error> {
@@ -281,28 +321,6 @@ impl Forge for Local {
             other => Ok(other?),
         }
     }
-}
-
-fn must_be_ours(pull: &Pull) -> Result<(), Error> {
-    match [&pull.head, &pull.base].into_iter().find(|b| !b.as_str().starts_with(OWN)) {
-        Some(foreign) => Err(Error::NotOurs { branch: foreign.clone() }),
-        None => Ok(()),
-    }
-}
-
-fn must_be(branch: &BranchName, expected: &CommitId, found: &CommitId) -> Result<(), Error> {
-    if found == expected {
-        return Ok(());
-    }
-    let (branch, expected, found) = (branch.clone(), expected.clone(), found.clone());
-    Err(Error::Moved { branch, expected, found })
-}
-
-/// The message with its trailers in a last paragraph of their own, one on each line.
-fn with_trailers(order: &MergeOrder<'_>) -> String {
-    let line = |text: &str| text.replace(|c: char| c.is_control(), " ");
-    let trailers = order.trailers.iter().map(|(key, value)| format!("{key}: {}\n", line(value)));
-    format!("{}\n\n{}", order.message.trim_end(), trailers.collect::<String>())
 }
 
 #[cfg(test)]
@@ -325,7 +343,7 @@ mod tests {
             at: Timestamp(0),
         };
         assert_eq!(
-            with_trailers(&order),
+            whole_message(&order),
             "Merge task a\n\nIt does things.\n\nTaskloom-Run: g/3\nTaskloom-Task: a b\n"
         );
     }

@@ -4,15 +4,22 @@
 //! commit that was verified, and a forge refuses whatever does not match. What a forge answers
 //! follows from what is there, not from what was asked before, so every call may be made again.
 
+pub mod github;
 pub mod local;
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 
-use crate::git::{self, BranchName, Identity, Method};
+use crate::git::{self, Bare, BranchName, Identity, Method, RefChange};
 use crate::ids::CommitId;
+use crate::state::PullNews;
 use crate::time::Timestamp;
 
+pub use github::GitHub;
 pub use local::Local;
+
+/// Branches that the engine made.
+const OWN: &str = "taskloom/";
 
 /// A proposal to merge one branch into another. The head branch names it for ever.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,10 +44,13 @@ pub struct Proposal<'a> {
 }
 
 /// What became of a [`Proposal`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opened {
     /// It is open, perhaps since before.
-    Pull,
+    Pull {
+        /// Where people find it.
+        url: String,
+    },
     /// It was merged before.
     AlreadyMerged,
     /// The head has no commit that the base lacks; nothing was opened.
@@ -97,6 +107,11 @@ pub enum Outcome {
     },
     /// The base holds everything already, although no merge of this head is recorded.
     UpToDate,
+    /// The forge does not merge it now: it has rules of its own.
+    Held {
+        /// In its words.
+        why: String,
+    },
     /// Neither a merge nor a rebase goes through.
     Conflict {
         /// The paths, sorted.
@@ -145,6 +160,42 @@ pub enum Error {
         /// How often it was tried.
         tries: usize,
     },
+    /// Somebody else's pull request, or history, stands where the engine's should.
+    #[error("{what}")]
+    Foreign {
+        /// What was found, and what can be done.
+        what: String,
+    },
+    /// The forge does not take the branch.
+    #[error("{forge} does not take `{branch}`: {why}")]
+    Rejected {
+        /// Who.
+        forge: String,
+        /// Which.
+        branch: BranchName,
+        /// In its words.
+        why: String,
+    },
+    /// The forge does not let the engine do this.
+    #[error("{forge} refuses to {what}: {why}")]
+    Denied {
+        /// Who.
+        forge: String,
+        /// What was tried.
+        what: String,
+        /// In its words, with what can be done.
+        why: String,
+    },
+    /// The forge did not answer, or not with what was asked; it may have done it all the same.
+    #[error("{forge} did not {what}: {why}")]
+    Outside {
+        /// Who.
+        forge: String,
+        /// What was tried.
+        what: String,
+        /// What happened.
+        why: String,
+    },
     /// git failed.
     #[error(transparent)]
     Git(#[from] git::Error),
@@ -168,9 +219,108 @@ pub trait Forge: Send + Sync {
     /// Says something to those who look at a pull request.
     async fn comment(&self, pull: &Pull, text: &str) -> Result<(), Error>;
 
+    /// Whether others act on pull requests here: then they must be looked at again and again.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Who it is, for people: `octo/shop on GitHub`; nothing where there is only the engine.
+    fn name(&self) -> Option<String> {
+        None
+    }
+
+    /// Says what keeps the engine from working here.
+    async fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Makes a branch of the engine's known to the forge, as it is here.
+    async fn publish(&self, branch: &BranchName) -> Result<(), Error>;
+
+    /// Brings a branch here as the forge has it: one of the engine's is moved forward, another is
+    /// kept as [`git::Bare::upstream`] names it. Where it is; `None`: it is not there.
+    async fn take_in(&self, branch: &BranchName) -> Result<Option<CommitId>, Error>;
+
+    /// Brings what stands on a head branch here without moving the engine's own, since somebody
+    /// else may have pushed it. Where it is; `None`: it is not there.
+    async fn take_aside(&self, head: &BranchName) -> Result<Option<CommitId>, Error>;
+
+    /// How a pull request is found that others may have acted on.
+    async fn look(&self, pull: &Pull) -> Result<PullNews, Error>;
+
+    /// Comes back when another look may find something new.
+    async fn stirred(&self);
+
+    /// Moves a branch of the engine's back to a commit of its past, here and where others see it.
+    /// Nothing happens if it is there already; it is left alone if it is not at `from`.
+    async fn move_back(
+        &self,
+        branch: &BranchName,
+        from: &CommitId,
+        to: &CommitId,
+    ) -> Result<(), Error>;
+
     /// Closes a pull request without merging it.
     async fn close(&self, pull: &Pull) -> Result<(), Error>;
 
+    /// Deletes a branch of the engine's from where others see it, if it is still at `commit`; it
+    /// stays here.
+    async fn retire(&self, _branch: &BranchName, _commit: &CommitId) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Deletes a head branch that is still at `commit`. Nothing happens if it is gone.
     async fn delete_branch(&self, head: &BranchName, commit: &CommitId) -> Result<(), Error>;
+}
+
+/// How people name a pull request that exists only here.
+fn shown(pull: &Pull) -> String {
+    format!("{} -> {}", pull.head, pull.base)
+}
+
+fn is_ours(branch: &BranchName) -> bool {
+    branch.as_str().starts_with(OWN)
+}
+
+fn must_own(branch: &BranchName) -> Result<(), Error> {
+    if is_ours(branch) { Ok(()) } else { Err(Error::NotOurs { branch: branch.clone() }) }
+}
+
+fn must_be(branch: &BranchName, expected: &CommitId, found: &CommitId) -> Result<(), Error> {
+    if found == expected {
+        return Ok(());
+    }
+    let (branch, expected, found) = (branch.clone(), expected.clone(), found.clone());
+    Err(Error::Moved { branch, expected, found })
+}
+
+/// Stands for a branch in a ref: a branch is a path of its own and may be as long as one.
+fn digest(branch: &BranchName) -> String {
+    let hash = Sha256::digest(branch.as_str());
+    hash[..10].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The message with its trailers in a last paragraph of their own, one on each line.
+fn whole_message(order: &MergeOrder<'_>) -> String {
+    let line = |text: &str| text.replace(|c: char| c.is_control(), " ");
+    let trailers = order.trailers.iter().map(|(key, value)| format!("{key}: {}\n", line(value)));
+    format!("{}\n\n{}", order.message.trim_end(), trailers.collect::<String>())
+}
+
+/// Moves a branch of the engine's repository back, if it is at `from`.
+async fn move_here(
+    bare: &Bare,
+    branch: &BranchName,
+    from: &CommitId,
+    to: &CommitId,
+) -> Result<(), Error> {
+    let (name, from, to) = (branch.to_ref(), from.clone(), to.clone());
+    match bare.transact(&[RefChange::Move { name, from: from.clone(), to: to.clone() }]).await {
+        Err(git::Error::Moved { found: Some(found), .. }) if found == to => Ok(()),
+        Err(git::Error::Moved { found: Some(found), .. }) => must_be(branch, &from, &found),
+        Err(git::Error::Moved { found: None, .. }) => {
+            Err(Error::NoBranch { branch: branch.clone() })
+        }
+        other => Ok(other?),
+    }
 }

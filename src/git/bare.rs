@@ -309,6 +309,21 @@ impl Bare {
         listed(self.call("for-each-ref").arg(REF_FORMAT).arg("--").args(patterns)).await
     }
 
+    /// Makes a ref, unless it is there; refs that only note something are never moved.
+    pub async fn note(&self, name: &RefName, at: &CommitId) -> Result<(), Error> {
+        let create = RefChange::Create { name: name.clone(), to: at.clone() };
+        match self.transact(&[create]).await {
+            Err(Error::Moved { found: Some(_), .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether a commit is here.
+    pub async fn holds(&self, commit: &CommitId) -> Result<bool, Error> {
+        let answer = self.call("cat-file").args(["-e", &format!("{commit}^{{commit}}")]).answer();
+        Ok(answer.await?.code == 0)
+    }
+
     /// Does all of `changes` or, if a ref is not where it should be, none: [`Error::Moved`].
     pub async fn transact(&self, changes: &[RefChange]) -> Result<(), Error> {
         let lines: String = changes.iter().map(RefChange::line).collect();

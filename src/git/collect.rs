@@ -45,7 +45,7 @@ const SYMREF_HOPS_MAX: usize = 5;
 const OBJECT_FILES_MAX: usize = 500_000;
 
 /// Settings of an import: everything that comes in is checked.
-const IMPORT_SETTINGS: &[&str] = &[
+pub(crate) const IMPORT_SETTINGS: &[&str] = &[
     "fetch.fsckObjects=true",
     "transfer.fsckObjects=true",
     // Whether all is there is answered by the branches; the records of pull requests only grow.

@@ -347,6 +347,11 @@ impl Answer {
         Error::Failed { verb: self.verb, code: self.code, stderr: digest(&self.stderr) }
     }
 
+    /// The end of what it complained about, on one line.
+    pub(crate) fn complaint(&self) -> String {
+        digest(&self.stderr)
+    }
+
     /// The error of an answer that makes no sense.
     pub(crate) fn garbled(&self) -> Error {
         Error::Garbled { verb: self.verb }

@@ -121,6 +121,22 @@ impl UserRepo {
         }
     }
 
+    /// Moves one of the engine's branches here back, if it is where the engine put it.
+    pub async fn move_back(
+        &self,
+        branch: &BranchName,
+        from: &CommitId,
+        to: &CommitId,
+    ) -> Result<(), Error> {
+        if !branch.as_str().starts_with(OWN) {
+            return Err(Refusal::NotOurs { branch: branch.clone() }.into());
+        }
+        if self.is_there(branch, Some(from), to).await? {
+            return Ok(());
+        }
+        self.swap(branch, Some(from), to).await
+    }
+
     /// Moves a branch of the user from `from` forward to `to`. Nothing happens if it is there
     /// already.
     pub async fn fast_forward(

@@ -194,6 +194,12 @@ impl Bare {
         Ok(Diff { text, cut: answer.cut })
     }
 
+    /// One commit.
+    pub async fn commit(&self, id: &CommitId) -> Result<Commit, Error> {
+        let found = self.log(id.as_str(), 1).await?.pop();
+        found.ok_or(Error::Garbled { verb: "log" })
+    }
+
     /// The commits that `head` has and `base` has not, oldest first, at most `limit` of the
     /// newest.
     pub async fn commits(
@@ -202,13 +208,17 @@ impl Bare {
         head: &CommitId,
         limit: usize,
     ) -> Result<Vec<Commit>, Error> {
+        self.log(&range(base, head), limit).await
+    }
+
+    async fn log(&self, which: &str, limit: usize) -> Result<Vec<Commit>, Error> {
         let answer = self
             .call("log")
             .args(["-z", "--topo-order", "--reverse", "--no-color", "--no-show-signature"])
             .args(["--no-mailmap", "--no-decorate", "--no-notes", "--encoding=UTF-8"])
             .args(["--date=raw", "--format=%H%n%P%n%an%n%ae%n%ad%n%B"])
             .arg(format!("--max-count={limit}"))
-            .arg(range(base, head))
+            .arg(which)
             .arg("--")
             .answer()
             .await?;

@@ -97,6 +97,17 @@ impl Bare {
         self.merged(None, ours, theirs).await
     }
 
+    /// `ours` without what `merged` brought on top of `before`.
+    pub async fn reverse_tree(
+        &self,
+        ours: &CommitId,
+        merged: &CommitId,
+        before: &CommitId,
+    ) -> Result<Merged, Error> {
+        self.git().require(MERGE_BASE_SINCE, "to revert")?;
+        self.merged(Some(merged), ours, before).await
+    }
+
     async fn merged(
         &self,
         base: Option<&CommitId>,

@@ -13,6 +13,7 @@ mod deliver;
 mod history;
 mod merge;
 pub mod names;
+pub mod remote;
 pub mod user_repo;
 
 use std::io;
@@ -29,6 +30,7 @@ pub use deliver::Refusal;
 pub use history::{Change, Changes, Commit, Diff, How, Kind};
 pub use merge::{Combine, Combined, Merged, Method, NewCommit};
 pub use names::{BranchName, Identity, ObjectFormat, RefName, Signature, TreeId};
+pub use remote::{Push, Pushed, Remote};
 pub use user_repo::UserRepo;
 
 use crate::ids::CommitId;

@@ -82,6 +82,34 @@ impl fmt::Display for Target {
     }
 }
 
+/// What is taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// The last merge into a lane.
+    Task {
+        /// Whose.
+        task: TaskId,
+    },
+    /// Everything that was merged into its lane after a task.
+    After {
+        /// Which.
+        task: TaskId,
+    },
+    /// Everything that was merged into a lane; what is in the target already is reverted.
+    Lane {
+        /// Which.
+        lane: LaneId,
+    },
+    /// A lane with its branches and pull requests.
+    TearDown {
+        /// Which.
+        lane: LaneId,
+    },
+    /// Everything; the run is given up.
+    Run,
+}
+
 /// What an operator asks about a run. Asking twice is asking once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case")]
@@ -171,6 +199,11 @@ pub enum Verb {
         /// The answer.
         text: String,
     },
+    /// Take back what was merged.
+    Undo {
+        /// What.
+        what: Undo,
+    },
     /// Tell an agent something while it works. An agent that takes no messages, or has ended, is
     /// told in its next attempt.
     Steer {
@@ -194,6 +227,7 @@ impl Verb {
             | Self::Resume { .. }
             | Self::Approve { .. }
             | Self::Reject { .. }
+            | Self::Undo { .. }
             | Self::Answer { .. } => true,
         }
     }
@@ -257,6 +291,9 @@ pub struct Receipt {
     pub affected: Vec<TaskId>,
     /// Whether anything changed.
     pub changed: bool,
+    /// Branches that are moved by it, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<String>,
 }
 
 /// What a command comes to.

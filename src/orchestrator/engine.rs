@@ -20,8 +20,8 @@ use crate::orchestrator::load::holds;
 use crate::orchestrator::step::{Carried, Turn};
 use crate::orchestrator::view::RunView;
 use crate::orchestrator::world::{Run, World};
-use crate::runner::{AttemptContext, Executor, Job, Report, Reporter, RunInfo};
-use crate::state::{Effect, EffectKey, Entry, RunRecord, RunState, Verb};
+use crate::runner::{Executor, Report, Reporter, RunInfo};
+use crate::state::{EffectKey, Entry, RunRecord, RunState, Verb};
 use crate::store::{self, Store};
 use crate::time::{Clock, Timestamp};
 
@@ -126,7 +126,7 @@ enum Waiting {
     Submitted(oneshot::Sender<Submitted>, Submitted),
     Resubmitted(oneshot::Sender<Resubmitted>, Resubmitted),
     Answered(oneshot::Sender<Answer>, Answer),
-    Viewed(oneshot::Sender<Option<RunView>>, Option<RunView>),
+    Viewed(oneshot::Sender<Option<RunView>>, Box<Option<RunView>>),
 }
 
 /// Loads what the scope asks for, takes up what is owed, and runs the loop on a task of its own
@@ -231,12 +231,12 @@ impl Engine {
         let Some(ending) = &self.ending else {
             // Whoever watches one run does not wait for what will not start.
             let drained = self.options.role == Role::Attached && self.world.desk.draining;
-            return drained && self.world.runs.values().all(|run| run.owed().is_empty());
+            return drained && self.world.runs.values().all(|run| run.to_finish().is_empty());
         };
         let in_time = self.world.desk.now < ending.deadline;
         let keeps = |key: &EffectKey| in_time || key.verb == Verb::Attempt;
         ending.how == Shutdown::Detach
-            || !self.world.runs.values().flat_map(Run::owed).any(|key| keeps(&key))
+            || !self.world.runs.values().flat_map(Run::to_finish).any(|key| keeps(&key))
     }
 
     /// Waits for at least one event or the next deadline, and takes what else is there.
@@ -298,7 +298,7 @@ impl Engine {
             }
             Event::View(run, reply) => {
                 let view = self.world.view(run);
-                self.waiting.push(Waiting::Viewed(reply, view));
+                self.waiting.push(Waiting::Viewed(reply, Box::new(view)));
             }
             Event::Report(key, report) => self.world.report(&key, report),
             Event::Drain => self.world.drain(),
@@ -391,7 +391,7 @@ impl Engine {
                 Waiting::Submitted(reply, submitted) => drop(reply.send(submitted)),
                 Waiting::Resubmitted(reply, answer) => drop(reply.send(answer)),
                 Waiting::Answered(reply, answer) => drop(reply.send(answer)),
-                Waiting::Viewed(reply, view) => drop(reply.send(view)),
+                Waiting::Viewed(reply, view) => drop(reply.send(*view)),
             }
         }
         if !journal.is_empty() {
@@ -408,7 +408,7 @@ impl Engine {
         }
         if self.options.role == Role::Errand {
             let told = |key: &EffectKey| messages.iter().any(|(told, _)| told == key);
-            dispatch.retain(|key| key.verb != Verb::Attempt);
+            dispatch.retain(|key| !matches!(key.verb, Verb::Attempt | Verb::Watch));
             let owed = self.world.runs.values().flat_map(|run| run.owed());
             dispatch.extend(owed.filter(told));
         }
@@ -460,7 +460,7 @@ impl Engine {
     fn show_waiting(&mut self) {
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
-                Waiting::Viewed(reply, view) => drop(reply.send(view)),
+                Waiting::Viewed(reply, view) => drop(reply.send(*view)),
                 other @ (Waiting::Submitted(..)
                 | Waiting::Resubmitted(..)
                 | Waiting::Answered(..)) => self.waiting.push(other),
@@ -471,27 +471,7 @@ impl Engine {
     fn hand_out(&self, key: EffectKey) {
         let Some(run) = self.world.runs.get(&key.run) else { return };
         let Some(effect) = run.effects.get(&key) else { return };
-        let attempt = match effect {
-            Effect::Attempt { task, .. } => {
-                let more = run.tasks[task.at()].more.as_deref().cloned().unwrap_or_default();
-                Some(Box::new(AttemptContext {
-                    failure: more.failure,
-                    note: more.note,
-                    fresh: more.fresh,
-                    kept: more.kept,
-                    answers: more.answers,
-                    session: more.session,
-                    answer: more.answer,
-                }))
-            }
-            Effect::PrepareLane { .. }
-            | Effect::OpenPr { .. }
-            | Effect::MergePr { .. }
-            | Effect::CheckLane { .. }
-            | Effect::OpenLanePr { .. }
-            | Effect::MergeLane { .. } => None,
-        };
-        let job = Job { run: run.info.clone(), effect: effect.clone(), attempt };
+        let job = run.job(effect);
         let sender = self.sender.clone();
         let send = move |key: EffectKey, report: Report| {
             drop(sender.send(Event::Report(key, report)));

@@ -1,6 +1,7 @@
 //! From the store into the world: at the start of a process, when people ask about a run that
 //! rests, and for readers without an engine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,12 +94,14 @@ fn run_info(
 
 impl Engine {
     pub(super) async fn load(&mut self) -> Result<(), store::Error> {
+        // A run that rests may have pull requests that are watched.
+        let owing: BTreeSet<RunId> = self.doors.store.owing().await?.into_iter().collect();
         for record in self.doors.store.runs(None).await? {
             let key = (record.project.clone(), record.name.graph.clone());
             let last = self.numbers.entry(key).or_default();
             *last = (*last).max(record.name.number);
             let wanted = match self.options.scope {
-                Scope::All => record.state == RunState::Open,
+                Scope::All => record.state == RunState::Open || owing.contains(&record.id),
                 Scope::One(run) => record.id == run,
                 Scope::New => false,
             };

@@ -9,6 +9,7 @@
 mod command;
 mod engine;
 mod handle;
+mod job;
 mod load;
 pub(crate) mod step;
 mod view;
@@ -16,7 +17,7 @@ pub(crate) mod world;
 
 pub use command::{
     Answer, Command, GlobalCommand, GlobalVerb, Receipt, Resubmission, Submission, Submitted,
-    Target, Verb,
+    Target, Undo, Verb,
 };
 pub use engine::{Doors, Options, Role, Scope, spawn};
 pub use handle::{Closed, Handle, Resubmitted};

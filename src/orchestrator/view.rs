@@ -56,7 +56,7 @@ impl World {
             waiting: tasks.map(|t| run.waiting_on(&self.desk, TaskIx(t))).collect(),
             held: run.held_by(&self.desk),
             driven: true,
-            merging: run.owed().iter().any(|key| key.verb != Verb::Attempt),
+            merging: run.to_finish().iter().any(|key| key.verb != Verb::Attempt),
         })
     }
 }
@@ -78,10 +78,15 @@ impl Run {
             TaskState::Paused { until, why } => Some(WaitingOn::Parked { until, why }),
             TaskState::PrCreated { .. } => {
                 let queue = &self.lanes[self.graph().task(task).lane.at()].queue;
-                let ahead = queue.iter().position(|queued| *queued == task).unwrap_or_default();
-                Some(WaitingOn::MergeQueue { ahead })
+                match queue.iter().position(|queued| *queued == task) {
+                    Some(ahead) => Some(WaitingOn::MergeQueue { ahead }),
+                    None => Some(WaitingOn::Forge { holds: record.holds() }),
+                }
             }
-            TaskState::AwaitingApproval { .. } => Some(WaitingOn::Approval),
+            TaskState::AwaitingApproval { .. } => Some(match record.held() {
+                Some(why) => WaitingOn::Held { why: why.to_owned() },
+                None => WaitingOn::Approval,
+            }),
             TaskState::Failed { .. } => Some(WaitingOn::Failed),
             TaskState::Blocked { on: BlockedOn::Task(root) } => {
                 Some(WaitingOn::Upstream { task: self.graph().task(root).id.clone() })

@@ -221,7 +221,8 @@ impl Run {
         let graph = &info.graph;
         for lane in graph.lane_ixs() {
             let (state, due) = (self.lanes[lane.at()].state, self.lanes[lane.at()].not_before);
-            self.ready.set_open(lane, state.takes_tasks());
+            let open = state.takes_tasks() && !self.is_undoing(lane);
+            self.ready.set_open(lane, open);
             if let Some(at) = due {
                 self.arm(desk, at, Part::Lane(lane));
             }

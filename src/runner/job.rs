@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::graph::{Graph, LaneIx, Teardown};
+use crate::graph::{Graph, LaneIx, TaskIx, Teardown};
 use crate::ids::{Branches, CommitId, RunId, RunName};
 use crate::state::{
-    Answer, AttemptEnd, Delivered, Effect, EffectKey, FailureClass, LaneCheck, ProjectRecord,
-    Question, Session, Steer, Step, TaskFailure,
+    Answer, AttemptEnd, Concern, Delivered, Effect, EffectKey, FailureClass, LaneCheck,
+    ProjectRecord, Proposal, PullNews, Question, Session, Steer, Step, TaskFailure, TaskState,
+    Usage,
 };
 
 /// A run, as those who work for it need it. Never changes.
@@ -88,6 +89,49 @@ pub struct Job {
     pub effect: Effect,
     /// What an attempt has to know; `None` for other effects.
     pub attempt: Option<Box<AttemptContext>>,
+    /// What a new pull request tells people; `None` for other effects.
+    pub pull: Option<Box<PullContext>>,
+}
+
+/// What a pull request tells people.
+#[derive(Debug, Clone, Default)]
+pub struct PullContext {
+    /// Its task, or the tasks of its lane.
+    pub tasks: Vec<Pulled>,
+    /// The lanes that were merged into its lane.
+    pub lanes: Vec<PulledLane>,
+    /// How its lane was checked.
+    pub check: Option<LaneCheck>,
+}
+
+/// What is known of a task that is in a pull request.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    /// Which.
+    pub task: TaskIx,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Its last attempt, from 0.
+    pub attempt: u32,
+    /// Its own pull request.
+    pub pr: Option<String>,
+    /// What the agent says.
+    pub summary: Option<String>,
+    /// Doubts that were raised.
+    pub concerns: Vec<Concern>,
+    /// What was verified.
+    pub proposal: Option<Proposal>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// A lane that is in another's pull request.
+#[derive(Debug, Clone)]
+pub struct PulledLane {
+    /// Which.
+    pub lane: LaneIx,
+    /// Its own pull request.
+    pub pr: Option<String>,
 }
 
 /// What an attempt has to know beyond its task.
@@ -107,9 +151,11 @@ pub struct AttemptContext {
     pub session: Option<Session>,
     /// The answer to it that the agent does not have yet.
     pub answer: Option<Answer>,
+    /// What somebody pushed to the task's branch: it is verified, and no agent works.
+    pub adopt: Option<CommitId>,
 }
 
-/// What happened to a job. The job is over with any report but the first seven.
+/// What happened to a job. The job is over with any report but the first seven and [`Report::News`].
 #[derive(Debug)]
 pub enum Report {
     /// The attempt came to another step.
@@ -139,11 +185,28 @@ pub enum Report {
     /// The attempt is over.
     AttemptEnded(AttemptEnd),
     /// The integration branch is there.
-    LanePrepared,
+    LanePrepared {
+        /// Where it is.
+        head: CommitId,
+    },
+    /// What was to be taken back is.
+    Undone {
+        /// What was done.
+        sentence: String,
+    },
     /// The pull request is open.
     PrOpened {
         /// Where.
         url: String,
+        /// Others act on it too, so it must be watched.
+        shared: bool,
+    },
+    /// How a pull request was found that is watched.
+    News(PullNews),
+    /// The forge does not merge the pull request now.
+    Held {
+        /// In its words.
+        why: String,
     },
     /// The pull request is merged.
     Merged {

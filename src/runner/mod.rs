@@ -17,10 +17,10 @@ mod walls;
 mod waste;
 
 pub use job::{
-    AttemptContext, Executor, Found, Job, LaneEnd, Report, Reporter, RunInfo, StepFailure,
-    ToAttempt,
+    AttemptContext, Executor, Found, Job, LaneEnd, PullContext, Pulled, PulledLane, Report,
+    Reporter, RunInfo, StepFailure, ToAttempt,
 };
 pub use layout::{Layout, log_files, transcript};
-pub use shop::{AgentProfile, Credentials, Options, Secret, Shop, SignIn};
+pub use shop::{AgentProfile, Credentials, OnGitHub, Options, Shop, SignIn};
 pub use walls::probe as probe_wall;
 pub use waste::Waste;

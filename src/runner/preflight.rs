@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::agents::process::Environment;
+use crate::forge::Forge;
 use crate::git::{BranchName, UserRepo};
 use crate::graph::{Graph, Task};
 use crate::runner::job::LaneEnd;
@@ -120,6 +122,19 @@ impl Shop {
         }
     }
 
+    /// The project's forge, if others act there as well and the engine can work with it.
+    async fn shared_forge(
+        &self,
+        project: &ProjectRecord,
+    ) -> Result<Option<Arc<dyn Forge>>, String> {
+        if !self.inner().projects.is_shared(&project.id) {
+            return Ok(None);
+        }
+        let open = self.inner().projects.open(project).await.map_err(|failure| failure.message)?;
+        open.forge.check().await.map_err(|error| told(&error))?;
+        Ok(Some(open.forge.clone()))
+    }
+
     async fn branches(&self, graph: &Graph, project: &ProjectRecord, findings: &mut Vec<String>) {
         let git = self.inner().projects.git();
         let user = match UserRepo::open(git, Path::new(&project.repo)).await {
@@ -137,6 +152,10 @@ impl Shop {
                 project.repo
             ));
         }
+        let forge = match self.shared_forge(project).await {
+            Ok(forge) => forge,
+            Err(trouble) => return findings.push(trouble),
+        };
         let mut wanted = BTreeSet::new();
         for lane in graph.lane_ixs() {
             for end in [LaneEnd::base(graph, lane, project), LaneEnd::target(graph, lane, project)]
@@ -148,17 +167,21 @@ impl Shop {
         }
         for name in wanted {
             let found = match BranchName::new(&name) {
-                Ok(branch) => user.branch(&branch).await,
-                Err(error) => Err(error),
+                Ok(branch) => match &forge {
+                    // What others merge into is there, and need not be here.
+                    Some(forge) => forge.take_in(&branch).await.map_err(|error| told(&error)),
+                    None => user.branch(&branch).await.map_err(|error| told(&error)),
+                },
+                Err(error) => Err(told(&error)),
             };
             match found {
                 Ok(Some(_)) => {}
                 Ok(None) => findings.push(format!(
                     "the repository {} has no branch `{name}`; make it (a first commit is needed) \
                      or name another as `base_branch` and `merge_target_branch`",
-                    project.repo
+                    forge.as_ref().and_then(|f| f.name()).unwrap_or_else(|| project.repo.clone())
                 )),
-                Err(error) => findings.push(told(&error)),
+                Err(trouble) => findings.push(trouble),
             }
         }
     }

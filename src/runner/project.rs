@@ -12,6 +12,7 @@ use crate::git::{self, Bare, Checkouts, DiskFloor, Git, Identity, UserRepo};
 use crate::ids::ProjectId;
 use crate::runner::job::StepFailure;
 use crate::runner::layout::Layout;
+use crate::runner::shop::OnGitHub;
 use crate::state::{FailureClass, ProjectRecord};
 
 /// Used checkouts that are kept for the next user: as many as agents usually run at once.
@@ -54,12 +55,19 @@ pub(crate) struct Projects {
     layout: Layout,
     identity: Identity,
     floor: DiskFloor,
+    github: Option<OnGitHub>,
     open: Mutex<BTreeMap<ProjectId, Arc<Project>>>,
 }
 
 impl Projects {
-    pub(crate) fn new(git: Git, layout: Layout, identity: Identity, floor: DiskFloor) -> Self {
-        Self { git, layout, identity, floor, open: Mutex::default() }
+    pub(crate) fn new(
+        git: Git,
+        layout: Layout,
+        identity: Identity,
+        floor: DiskFloor,
+        github: Option<OnGitHub>,
+    ) -> Self {
+        Self { git, layout, identity, floor, github, open: Mutex::default() }
     }
 
     pub(crate) fn git(&self) -> &Git {
@@ -89,11 +97,27 @@ impl Projects {
             identity: self.identity.clone(),
         };
         let checkouts = Checkouts::open(bare.clone(), options).await?;
-        let forge = Arc::new(forge::Local::new(bare.clone()));
+        let forge = self.forge(&record.id, &bare);
         if bare.loose().await? > LOOSE_MAX {
             bare.compact().await?;
         }
         Ok(Project { bare, checkouts, user, forge, merges: AtomicU32::new(0) })
+    }
+
+    /// Whether others act on the project's pull requests, too.
+    pub(crate) fn is_shared(&self, project: &ProjectId) -> bool {
+        self.github.as_ref().is_some_and(|on| on.repos.contains_key(project))
+    }
+
+    /// Where the project's pull requests are made.
+    fn forge(&self, project: &ProjectId, bare: &Bare) -> Arc<dyn Forge> {
+        let there = self.github.as_ref();
+        match there.and_then(|on| Some((&on.account, on.repos.get(project)?))) {
+            Some((account, repo)) => {
+                Arc::new(forge::GitHub::new(account.clone(), repo, bare.clone()))
+            }
+            None => Arc::new(forge::Local::new(bare.clone())),
+        }
     }
 }
 

@@ -110,6 +110,16 @@ pub enum WaitingOn {
     FailFast,
     /// A person must approve its pull request.
     Approval,
+    /// Its pull request waits for what others do with it.
+    Forge {
+        /// For what; nothing is known before the first look.
+        holds: Vec<String>,
+    },
+    /// The forge did not merge its pull request when it was told to.
+    Held {
+        /// In its words.
+        why: String,
+    },
     /// A person must answer the agent.
     Answer,
     /// Other pull requests of the lane merge first.
@@ -143,6 +153,7 @@ impl WaitingOn {
             | Self::Parked { why: ParkReason::Operator, .. }
             | Self::Fatal
             | Self::Approval
+            | Self::Held { .. }
             | Self::Answer
             | Self::NotAttached
             | Self::FailFast
@@ -158,6 +169,7 @@ impl WaitingOn {
             | Self::Backoff { .. }
             | Self::Parked { .. }
             | Self::Draining
+            | Self::Forge { .. }
             | Self::MergeQueue { .. } => false,
         }
     }
@@ -211,6 +223,11 @@ impl fmt::Display for WaitingOn {
                 f.write_str("another lane failed, and the graph starts no new lane after that")
             }
             Self::Approval => f.write_str("waits for a person to approve its pull request"),
+            Self::Forge { holds } if holds.is_empty() => {
+                f.write_str("waits for a look at its pull request")
+            }
+            Self::Forge { holds } => write!(f, "its pull request waits: {}", holds.join("; ")),
+            Self::Held { why } => write!(f, "the forge does not merge its pull request: {why}"),
             Self::Answer => f.write_str("waits for a person to answer the agent"),
             Self::MergeQueue { ahead: 0 } => f.write_str("is next to be merged"),
             Self::MergeQueue { ahead } => write!(f, "waits for {ahead} merges before its own"),

@@ -54,6 +54,22 @@ pub enum Effect {
         /// The head that was verified; another head must not be merged.
         commit: CommitId,
     },
+    /// Look again and again what others do with a task's pull request.
+    WatchPr {
+        /// Whose.
+        run: RunId,
+        /// Which.
+        task: TaskIx,
+        /// Which try, from 0.
+        attempt: u32,
+    },
+    /// The same for a lane's integration pull request.
+    WatchLanePr {
+        /// Whose.
+        run: RunId,
+        /// Which.
+        lane: LaneIx,
+    },
     /// Compute a lane's merge result and run its checks on it.
     CheckLane {
         /// Whose.
@@ -67,6 +83,36 @@ pub enum Effect {
         run: RunId,
         /// Which.
         lane: LaneIx,
+    },
+    /// Move a lane's integration branch back.
+    MoveLane {
+        /// Whose.
+        run: RunId,
+        /// Which.
+        lane: LaneIx,
+        /// Where it must be.
+        from: CommitId,
+        /// Where it is to be.
+        to: CommitId,
+    },
+    /// Remove a lane's branches and close its pull requests.
+    DropLane {
+        /// Whose.
+        run: RunId,
+        /// Which.
+        lane: LaneIx,
+    },
+    /// Propose a revert of a lane's merge to its target.
+    RevertLane {
+        /// Whose.
+        run: RunId,
+        /// Which.
+        lane: LaneIx,
+        /// The merge.
+        merged: CommitId,
+        /// Where the target was before it.
+        #[serde(default)]
+        onto: Option<CommitId>,
     },
     /// Merge a lane into its target.
     MergeLane {
@@ -94,6 +140,10 @@ pub enum Verb {
     OpenPr,
     /// [`Effect::MergePr`] and [`Effect::MergeLane`].
     Merge,
+    /// [`Effect::MoveLane`], [`Effect::DropLane`] and [`Effect::RevertLane`].
+    Undo,
+    /// [`Effect::WatchPr`] and [`Effect::WatchLanePr`]. Goes on while the run rests.
+    Watch,
 }
 
 impl Verb {
@@ -105,6 +155,8 @@ impl Verb {
             Self::Check => "check",
             Self::OpenPr => "open-pr",
             Self::Merge => "merge",
+            Self::Undo => "undo",
+            Self::Watch => "watch",
         }
     }
 }
@@ -152,7 +204,12 @@ impl Effect {
             Self::MergePr { run, task, attempt, .. } => {
                 (run, Part::Task(*task), *attempt, Verb::Merge)
             }
+            Self::WatchPr { run, task, attempt } => (run, Part::Task(*task), *attempt, Verb::Watch),
+            Self::WatchLanePr { run, lane } => (run, Part::Lane(*lane), 0, Verb::Watch),
             Self::CheckLane { run, lane } => (run, Part::Lane(*lane), 0, Verb::Check),
+            Self::MoveLane { run, lane, .. }
+            | Self::DropLane { run, lane }
+            | Self::RevertLane { run, lane, .. } => (run, Part::Lane(*lane), 0, Verb::Undo),
             Self::OpenLanePr { run, lane } => (run, Part::Lane(*lane), 0, Verb::OpenPr),
             Self::MergeLane { run, lane, .. } => (run, Part::Lane(*lane), 0, Verb::Merge),
         };

@@ -138,6 +138,7 @@ fn task_kind(event: TaskEvent) -> &'static str {
         TaskEvent::Skipped => "task_skipped",
         TaskEvent::Cancelled => "task_cancelled",
         TaskEvent::Outdated => "task_stale",
+        TaskEvent::Undone => "task_undone",
     }
 }
 
@@ -165,6 +166,7 @@ fn lane_kind(event: LaneEvent) -> &'static str {
         LaneEvent::ApprovalAsked => "workstream_awaiting_approval",
         LaneEvent::MergeBegun => "workstream_merging",
         LaneEvent::TargetMoved => "workstream_target_moved",
+        LaneEvent::MergePostponed => "workstream_merge_postponed",
         LaneEvent::Merged => "workstream_merged",
         LaneEvent::IntegrationSkipped => "workstream_integration_skipped",
         LaneEvent::Failed { why: LaneFailure::Prepare } => "workstream_prepare_failed",

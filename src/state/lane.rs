@@ -89,8 +89,10 @@ pub enum LaneEvent {
     ApprovalAsked,
     /// Enough people approved, or nobody needs to.
     MergeBegun,
-    /// The target moved: the merge result must be checked again.
+    /// The target, or its own branch, moved: the merge result must be checked again.
     TargetMoved,
+    /// The forge did not merge it when it was told to.
+    MergePostponed,
     /// In its target.
     Merged,
     /// It holds nothing that its target lacks.
@@ -122,7 +124,8 @@ impl LaneState {
             (S::Checking, E::PrOpened) => S::PrCreated,
             (S::PrCreated, E::ApprovalAsked) => S::AwaitingApproval,
             (S::PrCreated | S::AwaitingApproval, E::MergeBegun) => S::Merging,
-            (S::Merging, E::TargetMoved) => S::Checking,
+            (S::PrCreated | S::AwaitingApproval | S::Merging, E::TargetMoved) => S::Checking,
+            (S::Merging, E::MergePostponed) => S::PrCreated,
             (S::PrCreated | S::AwaitingApproval | S::Merging, E::Merged) => S::Merged,
             (S::Checking, E::IntegrationSkipped) => S::Merged,
             (
@@ -171,6 +174,11 @@ impl LaneState {
         )
     }
 
+    /// Its pull request is open.
+    pub fn has_pull(self) -> bool {
+        matches!(self, Self::PrCreated | Self::AwaitingApproval | Self::Merging)
+    }
+
     /// Only a person can move it on, and nothing is wrong.
     pub fn waits_for_person(self) -> bool {
         matches!(self, Self::AwaitingApproval)
@@ -214,6 +222,7 @@ impl fmt::Display for LaneEvent {
             Self::ApprovalAsked => "approval asked",
             Self::MergeBegun => "merge begun",
             Self::TargetMoved => "target moved",
+            Self::MergePostponed => "merge postponed",
             Self::Merged => "merged",
             Self::IntegrationSkipped => "integration skipped",
             Self::Failed { .. } => "failed",

@@ -21,8 +21,9 @@ pub use hold::{Hold, Holds};
 pub use journal::{Entry, Subject, What};
 pub use lane::{LaneEvent, LaneFailure, LaneState};
 pub use record::{
-    Answer, AttemptRecord, ByHand, Decision, Delivered, Ending, LaneCheck, LaneRecord, Part,
-    ProjectRecord, Question, RunOptions, RunRecord, Steer, TaskFailure, TaskMore, TaskRecord,
+    Answer, Approval, AttemptRecord, ByHand, Decision, Delivered, Ending, LaneCheck, LaneRecord,
+    Moving, Objection, Part, ProjectRecord, PullNews, PullStanding, Question, RunOptions,
+    RunRecord, Steer, TaskFailure, TaskMore, TaskRecord, Watched,
 };
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};

@@ -149,6 +149,8 @@ pub enum TaskEvent {
     Cancelled,
     /// Something it builds on is being reworked.
     Outdated,
+    /// A person took its result back.
+    Undone,
 }
 
 impl TaskState {
@@ -176,6 +178,9 @@ impl TaskState {
             (S::AwaitingApproval { attempt }, E::Approved) => S::PrCreated { attempt },
             (S::PrCreated { attempt }, E::MergeBegun) => S::Merging { attempt },
             (S::Merging { attempt }, E::MergePostponed) => S::PrCreated { attempt },
+            (S::Merged | S::Completed | S::Stale, E::Undone) => {
+                S::Blocked { on: BlockedOn::Operator }
+            }
             (S::PrCreated { .. } | S::AwaitingApproval { .. } | S::Merging { .. }, E::Merged) => {
                 S::Merged
             }
@@ -277,6 +282,27 @@ impl TaskState {
         }
     }
 
+    /// The attempt whose pull request is open.
+    pub fn pull(self) -> Option<u32> {
+        match self {
+            Self::PrCreated { attempt }
+            | Self::AwaitingApproval { attempt }
+            | Self::Merging { attempt } => Some(attempt),
+            Self::Defined
+            | Self::Ready
+            | Self::Running { .. }
+            | Self::WaitingInput { .. }
+            | Self::Paused { .. }
+            | Self::Merged
+            | Self::Completed
+            | Self::Failed { .. }
+            | Self::Blocked { .. }
+            | Self::Skipped
+            | Self::Cancelled
+            | Self::Stale => None,
+        }
+    }
+
     /// One word for people and columns.
     pub fn word(self) -> &'static str {
         match self {
@@ -341,6 +367,7 @@ impl fmt::Display for TaskEvent {
             Self::Skipped => "skipped",
             Self::Cancelled => "cancelled",
             Self::Outdated => "outdated",
+            Self::Undone => "undone",
         };
         f.pad(word)
     }

@@ -1,6 +1,6 @@
 //! The model of a store: what the others are compared with, and what simulations run on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -109,6 +109,11 @@ impl Store for MemoryStore {
             tasks: of_run(&tables.tasks, run),
             effects,
         }))
+    }
+
+    async fn owing(&self) -> Result<Vec<RunId>, Error> {
+        let runs: BTreeSet<RunId> = self.tables().effects.keys().map(|key| key.run).collect();
+        Ok(runs.into_iter().collect())
     }
 
     async fn journal(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Entry>, Error> {

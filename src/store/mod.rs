@@ -167,6 +167,9 @@ pub trait Store: Send + Sync {
     /// One run with everything that changed in it.
     async fn load(&self, run: RunId) -> Result<Option<StoredRun>, Error>;
 
+    /// The runs for which something is to be done, the oldest first.
+    async fn owing(&self) -> Result<Vec<RunId>, Error>;
+
     /// The journal of a run after line `after`, oldest first, at most `limit` lines.
     async fn journal(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Entry>, Error>;
 

@@ -77,6 +77,8 @@ pub(crate) const LANES: &str = "SELECT ix, record FROM lanes WHERE run = $1 ORDE
 
 pub(crate) const TASKS: &str = "SELECT ix, record FROM tasks WHERE run = $1 ORDER BY ix";
 
+pub(crate) const OWING: &str = "SELECT DISTINCT run FROM effects ORDER BY run";
+
 pub(crate) const EFFECTS: &str = "SELECT key, effect FROM effects WHERE run = $1 ORDER BY key";
 
 pub(crate) const ATTEMPTS: &str = "

@@ -226,6 +226,10 @@ impl Store for SqliteStore {
         Ok(Some(StoredRun { run: found, source, lanes, tasks, effects }))
     }
 
+    async fn owing(&self) -> Result<Vec<RunId>, Error> {
+        self.read(sql::OWING, None::<i64>, |row| Ok(RunId(get(row, 0)?))).await
+    }
+
     async fn journal(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Entry>, Error> {
         let mut connection = self.connection.lock().await;
         let rows = sqlx::query(sql::JOURNAL)

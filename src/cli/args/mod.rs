@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-pub(crate) use verbs::{PauseArgs, VerbArgs, VerbCommand};
+pub(crate) use verbs::{HowArgs, PauseArgs, VerbArgs, VerbCommand};
 
 /// Runs graphs of coding-agent tasks: each in its own git worktree, merged lane by lane.
 #[derive(Debug, Parser)]
@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Hand a graph to the daemon (`taskloom serve`).
     Submit(SubmitArgs),
+    /// Hand an issue of GitHub to the daemon, as a task; a comment under it says how it goes.
+    SubmitIssue(SubmitIssueArgs),
     /// Say everything that is wrong with a graph, or what it would do.
     Check(CheckArgs),
     /// Draw a graph, coloured by state when a run is named.
@@ -177,6 +179,15 @@ pub(crate) struct SubmitArgs {
     /// The graph's file.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) graph: PathBuf,
+    #[command(flatten)]
+    pub(crate) options: SubmitOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  taskloom submit-issue 42 --repo ~/src/shop")]
+pub(crate) struct SubmitIssueArgs {
+    /// Its number.
+    pub(crate) number: u64,
     #[command(flatten)]
     pub(crate) options: SubmitOptions,
 }

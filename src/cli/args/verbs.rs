@@ -38,6 +38,48 @@ pub(crate) enum VerbCommand {
     Reject(RejectArgs),
     /// Answer the question of a task's agent.
     Answer(AnswerArgs),
+    /// Take the last merge into a lane back: the branch of the lane goes back to before it.
+    ResetTask(UndoArgs),
+    /// Take everything back that was merged into a lane after a task.
+    ResetTo(ResetToArgs),
+    /// Take everything back that was merged into a lane. If the lane is in its target already, a
+    /// revert is proposed: what others build on is never moved back.
+    ResetWorkstream(UndoArgs),
+    /// Give a lane up: its branches are removed, its pull requests closed, its tasks cancelled.
+    TeardownWorkstream(UndoArgs),
+    /// Take a whole run back, lane by lane, and give it up.
+    Reset(UndoArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  taskloom reset-task payments/3/refund --dry-run\n  \
+    taskloom reset-workstream payments/3/api\n  taskloom reset payments/3 --yes")]
+pub(crate) struct UndoArgs {
+    /// What: `[GRAPH[/NUMBER]/]TASK`, the same with a lane, or a run, `GRAPH[/NUMBER]`.
+    pub(crate) subject: String,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  taskloom reset-to --after payments/3/schema")]
+pub(crate) struct ResetToArgs {
+    /// The task that stays: `[GRAPH[/NUMBER]/]TASK`.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) after: String,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+}
+
+/// Whether it is done, and without a question.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct HowArgs {
+    /// Only say what it would move.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

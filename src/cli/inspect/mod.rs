@@ -246,6 +246,20 @@ fn more_about(text: &mut String, record: &TaskRecord) {
             let _ = writeln!(text, "    {}", words::visible(choice));
         }
     }
+    if let Some(failure) = more.failure.as_ref().filter(|_| record.state.is_dead_end()) {
+        let _ = writeln!(text, "failure: {}: {}", failure.class, indented(&failure.message));
+    }
+    if let Some(pr) = &more.pr {
+        let _ = writeln!(text, "pull request: {pr}");
+    }
+    for decision in &more.decisions {
+        let how = if decision.review { " in a review" } else { "" };
+        let (who, commit) = (&decision.who, decision.commit.short());
+        let _ = writeln!(text, "approved by {who}{how}, at {commit}");
+    }
+    for path in more.proposal.iter().flat_map(|proposal| &proposal.protected) {
+        let _ = writeln!(text, "to be let through: {}", words::visible(path));
+    }
     if let Some(proposal) = &more.proposal {
         let files = words::count(u64::from(proposal.files), "file");
         let _ = writeln!(

@@ -88,6 +88,13 @@ fn lane_remark(record: &LaneRecord) -> String {
     if let Some(failure) = record.failure.as_ref().and_then(|f| f.lines().next()) {
         return format!(": {}", words::one_line(failure));
     }
+    if let Some(watched) = record.watched.as_ref().filter(|_| record.state.has_pull()) {
+        let holds = watched.held.clone().into_iter().chain(watched.holds());
+        let holds: Vec<String> = holds.map(|hold| words::one_line(&hold)).collect();
+        if !holds.is_empty() {
+            return format!(": {}", holds.join("; "));
+        }
+    }
     let waits = record.delivered.as_ref().filter(|delivered| delivered.waits_on.is_some());
     waits.map_or_else(String::new, |delivered| format!(", but {}", delivered.sentence))
 }

@@ -76,6 +76,7 @@ pub(crate) fn run_options(options: &SubmitOptions) -> RunOptions {
             TeardownArg::Never => Teardown::Never,
             TeardownArg::OnSuccess => Teardown::OnSuccess,
         }),
+        issue: None,
     }
 }
 

@@ -8,14 +8,14 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::{App, Running};
 use crate::cli::Outcome;
-use crate::cli::args::{Common, ServeArgs, SubmitArgs};
+use crate::cli::args::{Common, ServeArgs, SubmitArgs, SubmitIssueArgs};
 use crate::cli::out::outln;
 use crate::cli::run::run_options;
 use crate::cli::run::watch::{Console, Manner};
 use crate::cli::verbs::who;
 use crate::cli::{pictures, verbs};
 use crate::config::OnShutdown;
-use crate::control::{Order, Request};
+use crate::control::{IssueOrder, Order, Request};
 use crate::notify::ThreadFactory;
 use crate::orchestrator::{GlobalCommand, GlobalVerb, Receipt, Role, Scope};
 use crate::state::Entry;
@@ -86,8 +86,22 @@ async fn end(app: &App, console: &Console, running: &mut Running, signals: [&mut
     }
 }
 
+pub(crate) async fn submit_issue(common: &Common, args: SubmitIssueArgs) -> Outcome {
+    let config = crate::cli::config(common)?;
+    let order = IssueOrder {
+        number: args.number,
+        repo: std::path::absolute(&args.options.repo)?,
+        options: run_options(&args.options),
+        submitter: who(),
+    };
+    say(common, &verbs::ask(&config, &Request::Issue(order)).await?)
+}
+
 pub(crate) async fn submit(common: &Common, args: SubmitArgs) -> Outcome {
-    let receipt = submitted(common, &args).await?;
+    say(common, &submitted(common, &args).await?)
+}
+
+fn say(common: &Common, receipt: &Receipt) -> Outcome {
     if common.json {
         outln!("{:#}", json!({ "receipt": receipt }));
     } else {

@@ -202,7 +202,7 @@ impl Console {
             | TaskEvent::Cancelled
             | TaskEvent::Parked { .. }
             | TaskEvent::Blocked { .. } => state.stop((entry.run, task)),
-            TaskEvent::Outdated => {
+            TaskEvent::Outdated | TaskEvent::Undone => {
                 if let Some(bar) = &state.whole {
                     bar.dec(1);
                 }
@@ -289,6 +289,7 @@ impl Console {
             TaskEvent::Skipped => "skipped".to_owned(),
             TaskEvent::Cancelled => "cancelled".to_owned(),
             TaskEvent::Outdated => asks("is stale".to_owned()),
+            TaskEvent::Undone => asks("taken back".to_owned()),
             TaskEvent::Opened
             | TaskEvent::Closed
             | TaskEvent::Stepped { .. }
@@ -375,6 +376,7 @@ fn lane_sentence(event: LaneEvent, first: &str) -> Option<String> {
         LaneEvent::Failed { why } if first.is_empty() => bad(format!("failed: {}", why.word())),
         LaneEvent::Failed { why } => bad(format!("failed, {}: {first}", why.word())),
         LaneEvent::TargetMoved => "its target moved; checked again".to_owned(),
+        LaneEvent::MergePostponed => asks(format!("not merged: {first}")),
         LaneEvent::Retried => "tried again".to_owned(),
         LaneEvent::Reset => "undone".to_owned(),
         LaneEvent::Prepared

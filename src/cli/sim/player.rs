@@ -254,7 +254,7 @@ impl Player {
             Asked::Everything { verb, dry_run } => {
                 self.theatre.global(GlobalCommand { who, verb, dry_run }).await
             }
-            Asked::Run { subject, dry_run, make } => {
+            Asked::Run { subject, dry_run, make, confirm: _ } => {
                 let (run, target) = self.subject(subject).await?;
                 self.theatre.command(Command { run, who, verb: make(target)?, dry_run }).await
             }

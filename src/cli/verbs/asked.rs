@@ -1,9 +1,9 @@
 //! From the words of the command line to a verb, but for whose run and which part is meant.
 
-use crate::cli::args::{PauseArgs, VerbArgs, VerbCommand};
+use crate::cli::args::{HowArgs, PauseArgs, VerbArgs, VerbCommand};
 use crate::failure::Failure;
-use crate::ids::TaskId;
-use crate::orchestrator::{GlobalVerb, Target, Verb};
+use crate::ids::{LaneId, TaskId};
+use crate::orchestrator::{GlobalVerb, Target, Undo, Verb};
 
 /// What was asked for.
 pub(crate) enum Asked {
@@ -13,6 +13,8 @@ pub(crate) enum Asked {
         dry_run: bool,
         /// The verb, once it is known what the subject is; `None`: the run itself.
         make: Make,
+        /// A person is shown what it would do, and asked.
+        confirm: bool,
     },
     /// Something of everything, or of a project.
     Everything { verb: GlobalVerb, dry_run: bool },
@@ -75,6 +77,30 @@ pub(crate) fn asked(command: VerbCommand) -> Result<Asked, Failure> {
             let verb = VerbArgs { subject: args.task, lane: false, dry_run: false };
             task(verb, move |task| Verb::Answer { task, text })
         }
+        VerbCommand::ResetTask(args) => task(undo(args.subject, false, args.how), |task| {
+            Verb::Undo { what: Undo::Task { task } }
+        })
+        .confirmed(args.how),
+        VerbCommand::ResetTo(args) => task(undo(args.after, false, args.how), |task| Verb::Undo {
+            what: Undo::After { task },
+        })
+        .confirmed(args.how),
+        VerbCommand::ResetWorkstream(args) => {
+            lane(undo(args.subject, true, args.how), |lane| Undo::Lane { lane }).confirmed(args.how)
+        }
+        VerbCommand::TeardownWorkstream(args) => {
+            let what = |lane| Undo::TearDown { lane };
+            lane(undo(args.subject, true, args.how), what).confirmed(args.how)
+        }
+        VerbCommand::Reset(args) => {
+            let make: Make = Box::new(|target| match target {
+                None => Ok(Verb::Undo { what: Undo::Run }),
+                Some(target) => Err(Failure::user(format!("{target} is no run"))),
+            });
+            let subject = Subject::RunOrTask(args.subject);
+            let dry_run = args.how.dry_run;
+            Asked::Run { subject, dry_run, make, confirm: false }.confirmed(args.how)
+        }
         VerbCommand::Approve(args) => {
             part(args, |target| Ok(Verb::Approve { target, commit: None }))
         }
@@ -91,7 +117,7 @@ fn part(
 ) -> Asked {
     let VerbArgs { subject: text, lane, dry_run } = args;
     let make: Make = Box::new(move |target| make(target.expect("BUG: a part was named")));
-    Asked::Run { subject: Subject::Part { text, lane }, dry_run, make }
+    Asked::Run { subject: Subject::Part { text, lane }, dry_run, make, confirm: false }
 }
 
 fn task(args: VerbArgs, make: impl FnOnce(TaskId) -> Verb + Send + 'static) -> Asked {
@@ -99,6 +125,27 @@ fn task(args: VerbArgs, make: impl FnOnce(TaskId) -> Verb + Send + 'static) -> A
         Target::Task(id) => Ok(make(id)),
         Target::Lane(id) => Err(Failure::user(format!("`{id}` is a lane, and a task is needed"))),
     })
+}
+
+fn lane(args: VerbArgs, what: impl FnOnce(LaneId) -> Undo + Send + 'static) -> Asked {
+    part(args, move |target| match target {
+        Target::Lane(id) => Ok(Verb::Undo { what: what(id) }),
+        Target::Task(id) => Err(Failure::user(format!("`{id}` is a task, and a lane is needed"))),
+    })
+}
+
+fn undo(subject: String, lane: bool, how: HowArgs) -> VerbArgs {
+    VerbArgs { subject, lane, dry_run: how.dry_run }
+}
+
+impl Asked {
+    /// With a question, unless it is rehearsed or nobody wants to be asked.
+    fn confirmed(mut self, how: HowArgs) -> Self {
+        if let Self::Run { confirm, .. } = &mut self {
+            *confirm = !how.dry_run && !how.yes;
+        }
+        self
+    }
 }
 
 fn run_or_task(
@@ -111,7 +158,7 @@ fn run_or_task(
         Some(Target::Task(id)) => Ok(make(Some(id))),
         Some(Target::Lane(id)) => Err(Failure::user(format!("`{id}` is a lane"))),
     });
-    Asked::Run { subject: Subject::RunOrTask(subject), dry_run, make }
+    Asked::Run { subject: Subject::RunOrTask(subject), dry_run, make, confirm: false }
 }
 
 fn pause(

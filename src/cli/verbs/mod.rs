@@ -3,6 +3,7 @@
 
 mod asked;
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde_json::json;
 use crate::app::{self, App, Running};
 use crate::cli::Outcome;
 use crate::cli::args::{Common, VerbCommand};
-use crate::cli::out::outln;
+use crate::cli::out::{outln, text};
 use crate::cli::refs::Reading;
 use crate::config::Config;
 use crate::control::names::{self, Named, task_id};
@@ -20,7 +21,7 @@ use crate::failure::Failure;
 use crate::ids::ProjectId;
 use crate::notify::Silent;
 use crate::orchestrator::{
-    Command, GlobalCommand, GlobalVerb, Receipt, Role, RunView, Scope, Target, Verb,
+    Answer, Command, GlobalCommand, GlobalVerb, Receipt, Role, RunView, Scope, Target, Verb,
 };
 use crate::state::{RunRecord, RunState, TaskState};
 use crate::store::{OwnerLock, Store as _};
@@ -31,9 +32,9 @@ pub(crate) use asked::{Asked, Subject, asked};
 const NAMES_SHOWN: usize = 8;
 
 pub(crate) async fn carry_out(common: &Common, verb: VerbCommand) -> Outcome {
-    let (subject, dry_run, make) = match asked(verb)? {
+    let (subject, dry_run, make, confirm) = match asked(verb)? {
         Asked::Everything { verb, dry_run } => return on_everything(common, verb, dry_run).await,
-        Asked::Run { subject, dry_run, make } => (subject, dry_run, make),
+        Asked::Run { subject, dry_run, make, confirm } => (subject, dry_run, make, confirm),
     };
     let reading = Reading::open(common).await?;
     let (run, target) = match subject {
@@ -56,7 +57,32 @@ pub(crate) async fn carry_out(common: &Common, verb: VerbCommand) -> Outcome {
             }
         },
     };
-    on_run(common, reading, &run, make(target)?, dry_run).await
+    let command = Command { run: run.id, who: who(), verb: make(target)?, dry_run };
+    let (config, driven) = (reading.config.clone(), reading.driven());
+    reading.store.close().await?;
+    if confirm {
+        let plan = Command { dry_run: true, ..command.clone() };
+        let (answer, _) = answer(&config, &run, &plan, driven).await?;
+        tell(common, &plan, answer?, driven, None)?;
+        agreed()?;
+    }
+    let (answer, after) = answer(&config, &run, &command, driven).await?;
+    tell(common, &command, answer?, driven, after.as_ref())
+}
+
+/// Asks the person at the terminal; an error if they do not want it.
+fn agreed() -> Result<(), Failure> {
+    let refused = Failure::user("nothing was done");
+    if !std::io::stdin().is_terminal() {
+        return Err(refused.hint("say `--yes` where nobody can be asked"));
+    }
+    text("do it? [y/N] ");
+    let mut line = String::new();
+    drop(std::io::stdin().read_line(&mut line));
+    match line.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(refused),
+    }
 }
 
 async fn on_everything(common: &Common, verb: GlobalVerb, dry_run: bool) -> Outcome {
@@ -121,32 +147,26 @@ async fn target(reading: &Reading, named: &Named) -> anyhow::Result<Target> {
     Ok(Target::Task(task))
 }
 
-async fn on_run(
-    common: &Common,
-    reading: Reading,
+/// Has a run take a command: by the process at work, or here if there is none.
+async fn answer(
+    config: &Config,
     run: &RunRecord,
-    verb: Verb,
-    dry_run: bool,
-) -> Outcome {
-    let command = Command { run: run.id, who: who(), verb, dry_run };
-    let config = reading.config.clone();
-    let driven = reading.driven();
-    reading.store.close().await?;
+    command: &Command,
+    driven: bool,
+) -> anyhow::Result<(Answer, Option<RunView>)> {
+    if driven {
+        return Ok((Ok(ask(config, &Request::Run(command.clone())).await?), None));
+    }
     let mut after = None;
-    let answer = if driven {
-        Ok(ask(&config, &Request::Run(command.clone())).await?)
-    } else {
-        let app = App::open(config, &format!("taskloom, for {}", run.name), Vec::new()).await?;
-        let running = app.start(Scope::One(run.id), Role::Errand, Arc::new(Silent)).await?;
-        let answer = running.handle.command(command.clone()).await?;
-        if answer.as_ref().is_ok_and(|receipt| receipt.changed) && !dry_run {
-            taken_in(&running, &command).await?;
-            after = running.handle.view(run.id).await?;
-        }
-        running.detach().await;
-        answer
-    };
-    tell(common, &command, answer?, driven, after.as_ref())
+    let app = App::open(config.clone(), &format!("taskloom, for {}", run.name), Vec::new()).await?;
+    let running = app.start(Scope::One(run.id), Role::Errand, Arc::new(Silent)).await?;
+    let answer = running.handle.command(command.clone()).await?;
+    if answer.as_ref().is_ok_and(|receipt| receipt.changed) && !command.dry_run {
+        taken_in(&running, command).await?;
+        after = running.handle.view(run.id).await?;
+    }
+    running.detach().await;
+    Ok((answer, after))
 }
 
 /// How long a process that owns the data directory may take until it listens.
@@ -230,6 +250,9 @@ fn tell(
         let rest = receipt.affected.len().saturating_sub(NAMES_SHOWN);
         let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
         outln!("  affects: {}{more}", names.join(", "));
+    }
+    for moved in &receipt.moves {
+        outln!("  {moved}");
     }
     let Some(view) = after else { return Ok(0) };
     if let Verb::Approve { target: Target::Lane(id), .. } = &command.verb

@@ -42,9 +42,18 @@ impl Run {
                 self.forget(desk, key);
                 self.attempt_ended(desk, task, end);
             }
-            Report::PrOpened { url } => {
+            Report::PrOpened { url, shared } => {
                 self.forget(desk, key);
-                self.pr_opened(desk, task, url);
+                self.pr_opened(desk, task, url, shared.then_some(key.attempt));
+            }
+            Report::News(news) => self.task_news(desk, task, news),
+            Report::TargetMoved => {
+                self.forget(desk, key);
+                self.task_moved(desk, task);
+            }
+            Report::Held { why } => {
+                self.forget(desk, key);
+                self.task_held(desk, task, why);
             }
             Report::Merged { commit, .. } => {
                 self.forget(desk, key);
@@ -58,10 +67,10 @@ impl Run {
                 self.attempt_ended(desk, task, AttemptEnd::bare(outcome));
             }
             Report::Failed(failure) => self.task_job_failed(desk, task, key, failure),
-            Report::LanePrepared
+            Report::LanePrepared { .. }
+            | Report::Undone { .. }
             | Report::LaneChecked(_)
-            | Report::LaneUpToDate { .. }
-            | Report::TargetMoved => {
+            | Report::LaneUpToDate { .. } => {
                 panic!("BUG: a lane's report came about task {}", self.graph().task(task).id)
             }
         }
@@ -126,12 +135,18 @@ impl Run {
         more.question = None;
         more.answers.clear();
         more.answer = None;
-        more.session = end.session;
+        // What the agent said and doubted still stands if somebody pushed to its branch.
+        let adopted = more.adopt.take().is_some();
+        if !adopted {
+            more.session = end.session;
+        }
         more.summary = end.summary.map(String::from).or_else(|| more.summary.take());
         more.usage.tokens += end.usage.tokens;
         more.usage.usd += end.usage.usd;
         let concerns = end.concerns.clone();
-        more.concerns = end.concerns;
+        if !adopted {
+            more.concerns = end.concerns;
+        }
         self.untold(task);
         for concern in concerns {
             let kind = match concern.kind {
@@ -238,15 +253,13 @@ impl Run {
         self.task_event(desk, task, TaskEvent::Completed, None);
     }
 
-    fn pr_opened(&mut self, desk: &mut Desk, task: TaskIx, url: String) {
+    fn pr_opened(&mut self, desk: &mut Desk, task: TaskIx, url: String, watch: Option<u32>) {
         self.tasks[task.at()].transients = 0;
         self.tasks[task.at()].more_mut().pr = Some(url.clone());
         self.task_event(desk, task, TaskEvent::PrOpened, Some(url));
-        if self.task_approvals_missing(task) > 0 {
-            let seq = self.task_event(desk, task, TaskEvent::ApprovalAsked, None);
-            self.notify_task_approval(desk, task, seq);
-        } else {
-            self.enqueue_merge(desk, task);
+        match watch {
+            Some(attempt) => self.watch_task(desk, task, attempt),
+            None => self.consider_task(desk, task),
         }
     }
 
@@ -269,6 +282,9 @@ impl Run {
     }
 
     pub(crate) fn merge_next(&mut self, desk: &mut Desk, lane: crate::graph::LaneIx) {
+        if self.is_undoing(lane) {
+            return;
+        }
         let Some(task) = self.lanes[lane.at()].queue.first().copied() else { return };
         let TaskState::PrCreated { attempt } = self.tasks[task.at()].state else { return };
         let commit = self.tasks[task.at()].proposal().map(|p| p.commit.clone());
@@ -286,13 +302,15 @@ impl Run {
         }
     }
 
-    fn merged(&mut self, desk: &mut Desk, task: TaskIx, commit: CommitId) {
+    pub(crate) fn merged(&mut self, desk: &mut Desk, task: TaskIx, commit: CommitId) {
         let detail = Some(commit.short().to_owned());
+        let lane = self.graph().task(task).lane;
+        let onto = self.lane_mut(lane).tip.replace(commit.clone());
         let more = self.tasks[task.at()].more_mut();
         more.merged = Some(commit);
+        more.onto = onto;
         more.note = None;
         more.fresh = false;
-        let lane = self.graph().task(task).lane;
         self.lane_mut(lane).queue.retain(|queued| *queued != task);
         self.task_event(desk, task, TaskEvent::Merged, detail);
         self.merge_next(desk, lane);

@@ -9,7 +9,7 @@ use crate::orchestrator::world::{Desk, Run};
 use crate::runner::StepFailure;
 use crate::state::{
     ConcernKind, Delivered, Disposition, Effect, FailureClass, LaneCheck, LaneEvent, LaneFailure,
-    LaneRecord, LaneState, Part, Subject, Verb, What,
+    LaneRecord, LaneState, Part, Subject, TaskEvent, TaskState, Verb, What,
 };
 
 /// How often a merge that fails for outside reasons is repeated before a person is asked.
@@ -34,9 +34,15 @@ impl Run {
         record.since = desk.now;
         self.changed.lanes.insert(lane);
         let seq = desk.journal(self.info.id, Subject::Lane(lane), None, What::Lane(event), detail);
-        self.ready.set_open(lane, after.takes_tasks());
+        let open = after.takes_tasks() && !self.is_undoing(lane);
+        self.ready.set_open(lane, open);
+        if before.has_pull() && !after.has_pull() {
+            self.forget(desk, &Effect::WatchLanePr { run: self.info.id, lane }.key());
+        }
         if after == LaneState::Merged {
             self.lane_merged(desk, lane);
+        } else if before == LaneState::Merged {
+            self.lane_unmerged(desk, lane);
         }
         seq
     }
@@ -98,7 +104,7 @@ impl Run {
 
     /// Concludes the lane if everything in it is done.
     pub(crate) fn lane_progress(&mut self, desk: &mut Desk, lane: LaneIx) {
-        if self.record.cancelled {
+        if self.record.cancelled || self.is_undoing(lane) {
             return;
         }
         let left = self.left[lane.at()];
@@ -121,7 +127,10 @@ impl Run {
         self.owe(desk, Effect::CheckLane { run: self.info.id, lane });
     }
 
-    pub(crate) fn lane_prepared(&mut self, desk: &mut Desk, lane: LaneIx) {
+    pub(crate) fn lane_prepared(&mut self, desk: &mut Desk, lane: LaneIx, head: CommitId) {
+        let record = self.lane_mut(lane);
+        record.base.get_or_insert_with(|| head.clone());
+        record.tip = Some(head);
         let branch = self.info.branches().lane(&self.graph().lane(lane).id);
         self.lane_event(desk, lane, LaneEvent::Prepared, Some(branch));
         self.lane_progress(desk, lane);
@@ -131,27 +140,50 @@ impl Run {
         let record = self.lane_mut(lane);
         record.transients = 0;
         record.decisions.retain(|decision| decision.commit == check.commit);
+        record.tip = Some(check.commit.clone());
         record.checked = Some(check);
         self.owe(desk, Effect::OpenLanePr { run: self.info.id, lane });
     }
 
-    pub(crate) fn lane_pr_opened(&mut self, desk: &mut Desk, lane: LaneIx, url: String) {
+    pub(crate) fn lane_pr_opened(
+        &mut self,
+        desk: &mut Desk,
+        lane: LaneIx,
+        url: String,
+        shared: bool,
+    ) {
         self.lane_mut(lane).pr = Some(url.clone());
         self.lane_event(desk, lane, LaneEvent::PrOpened, Some(url));
-        let spec = self.graph().lane(lane).clone();
-        let missing = self.lane_approvals_missing(lane);
+        if shared {
+            self.watch_lane(desk, lane);
+        } else {
+            self.ask_or_merge_lane(desk, lane);
+        }
+    }
+
+    /// Nothing else is waited for: a person is asked, or it is merged.
+    pub(crate) fn ask_or_merge_lane(&mut self, desk: &mut Desk, lane: LaneIx) {
+        if self.lane_may_merge(lane) {
+            self.begin_lane_merge(desk, lane);
+            return;
+        }
         let doubts = self.design_concerns(lane);
-        if missing == 0 && (!self.lanes[lane.at()].decisions.is_empty() || spec.auto_merge) {
-            let decided = !self.lanes[lane.at()].decisions.is_empty();
-            if decided || doubts == 0 {
-                self.begin_lane_merge(desk, lane);
-                return;
-            }
-            let why = format!("{doubts} design concern(s): left for a person");
-            self.lane_note(desk, lane, What::AutoMergeSkipped, Some(why));
+        if self.graph().lane(lane).auto_merge
+            && doubts > 0
+            && self.lane_approvals_missing(lane) == 0
+        {
+            let why = Some(format!("{doubts} design concern(s): left for a person"));
+            self.lane_note(desk, lane, What::AutoMergeSkipped, why);
         }
         let seq = self.lane_event(desk, lane, LaneEvent::ApprovalAsked, None);
         self.notify_lane_approval(desk, lane, seq);
+    }
+
+    /// Whether enough people let it through, or none is needed and nobody has doubts.
+    pub(crate) fn lane_may_merge(&self, lane: LaneIx) -> bool {
+        let decided = !self.lanes[lane.at()].decisions.is_empty();
+        let by_itself = self.graph().lane(lane).auto_merge && self.design_concerns(lane) == 0;
+        self.lane_approvals_missing(lane) == 0 && (decided || by_itself)
     }
 
     /// How many approvals the lane's merge still needs. Without a rule it needs none when it
@@ -242,6 +274,20 @@ impl Run {
         }
     }
 
+    fn lane_unmerged(&mut self, desk: &mut Desk, lane: LaneIx) {
+        let info = self.info.clone();
+        let mut closed = Vec::new();
+        self.frontier.retract_lane(&info.graph, lane, |t| closed.push(t));
+        for task in closed {
+            if self.tasks[task.at()].state == TaskState::Ready {
+                self.task_event(desk, task, TaskEvent::Closed, None);
+            }
+        }
+        if let Some(parent) = info.graph.lane(lane).parent {
+            self.left[parent.at()].children += 1;
+        }
+    }
+
     /// A lane's job failed. Outside trouble is waited out; everything else is a person's.
     pub(crate) fn lane_job_failed(
         &mut self,
@@ -255,6 +301,9 @@ impl Run {
         {
             self.repeat_later(desk, lane, effect.clone(), failure);
             return;
+        }
+        if effect.key().verb == Verb::Undo {
+            return self.lane_not_undone(desk, lane, failure);
         }
         let why = match (effect.key().verb, failure.class) {
             (Verb::Prepare, _) => LaneFailure::Prepare,

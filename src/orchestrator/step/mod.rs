@@ -8,6 +8,7 @@ mod attempts;
 mod lanes;
 mod notices;
 mod plan;
+mod pulls;
 mod recovery;
 mod resubmit;
 mod tasks;
@@ -154,12 +155,17 @@ impl Run {
             self.lane_note(desk, lane, What::Remark, Some(text));
             return;
         }
+        if let Report::News(news) = report {
+            return self.lane_news(desk, lane, news);
+        }
         self.forget(desk, key);
         match report {
-            Report::LanePrepared => self.lane_prepared(desk, lane),
+            Report::LanePrepared { head } => self.lane_prepared(desk, lane, head),
+            Report::Undone { sentence } => self.lane_undone(desk, lane, sentence),
             Report::LaneChecked(check) => self.lane_checked(desk, lane, check),
             Report::LaneUpToDate { delivered } => self.lane_up_to_date(desk, lane, delivered),
-            Report::PrOpened { url } => self.lane_pr_opened(desk, lane, url),
+            Report::PrOpened { url, shared } => self.lane_pr_opened(desk, lane, url, shared),
+            Report::Held { why } => self.lane_held(desk, lane, why),
             Report::Merged { commit, delivered } => {
                 self.lane_merge_done(desk, lane, commit, delivered);
             }
@@ -172,6 +178,7 @@ impl Run {
             | Report::Steered { .. }
             | Report::Found(_)
             | Report::Remark(_)
+            | Report::News(_)
             | Report::AttemptEnded(_) => {
                 panic!("BUG: a task's report came about lane {}", self.graph().lane(lane).id)
             }

@@ -5,7 +5,7 @@ use crate::ids::RunId;
 use crate::orchestrator::world::{Desk, Run, World};
 use crate::state::{
     EffectKey, LaneEvent, LaneFailure, LaneState, Outcome, Part, RunEvent, Subject, TaskEvent,
-    TaskRecord, TaskState, What,
+    TaskRecord, TaskState, Verb, What,
 };
 use crate::time::Timestamp;
 
@@ -115,9 +115,17 @@ impl Run {
         self.effects.keys().filter(|key| !self.waits(key)).copied().collect()
     }
 
+    /// The same without what goes on while a run rests.
+    pub(crate) fn to_finish(&self) -> Vec<EffectKey> {
+        let mut owed = self.owed();
+        owed.retain(|key| key.verb != Verb::Watch);
+        owed
+    }
+
     /// Whether something that is owed waits for its time.
     pub(crate) fn waits(&self, key: &EffectKey) -> bool {
         match key.part {
+            _ if key.verb == Verb::Watch => false,
             Part::Task(task) => self.tasks[task.at()].not_before.is_some(),
             Part::Lane(lane) => self.lanes[lane.at()].not_before.is_some(),
         }
@@ -136,7 +144,8 @@ impl Run {
 
     /// Concludes the run if nothing goes on by itself any more.
     fn settle(&mut self, desk: &mut Desk) {
-        if !self.is_open() || !self.effects.is_empty() || self.timers > 0 {
+        let works = self.effects.keys().any(|key| key.verb != Verb::Watch);
+        if !self.is_open() || works || self.timers > 0 || self.waits_for_forge() {
             return;
         }
         // Lanes that are still wanted after the plan wait for a parent; whether that comes is
@@ -155,6 +164,13 @@ impl Run {
         self.notify_settled(desk, seq, outcome);
         desk.settled.push(self.info.id);
         desk.hungry.remove(&self.info.id);
+    }
+
+    /// A pull request waits for what others do with it, such as checks: the run goes on by itself.
+    fn waits_for_forge(&self) -> bool {
+        !self.record.cancelled
+            && (self.tasks.iter().any(|task| matches!(task.state, TaskState::PrCreated { .. }))
+                || self.lanes.iter().any(|lane| lane.state == LaneState::PrCreated))
     }
 
     /// Something would go on if a person let it: the run has not come to rest, it waits.

@@ -62,7 +62,7 @@ impl World {
     pub(crate) fn begin_recovery(&mut self) {
         let mut recovery = Recovery::default();
         for (id, run) in self.runs.iter().filter(|(_, run)| run.is_open()) {
-            let owed = run.owed();
+            let owed = run.to_finish();
             let attempts = owed.iter().filter(|key| key.verb == Verb::Attempt);
             recovery.pending.extend(attempts.clone().copied());
             let merges = (owed.len() - attempts.count()) as u32;

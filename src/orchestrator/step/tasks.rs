@@ -2,9 +2,10 @@
 
 use crate::graph::{LaneIx, TaskIx};
 use crate::orchestrator::world::{Desk, Run};
+use crate::runner::ToAttempt;
 use crate::state::{
     AttemptRecord, BlockedOn, Effect, EffectKey, LaneEvent, LaneFailure, LaneState, Subject,
-    TaskEvent, TaskState, What,
+    TaskEvent, TaskState, Verb, What,
 };
 
 impl Run {
@@ -32,6 +33,9 @@ impl Run {
         let seq =
             desk.journal(self.info.id, Subject::Task(task), attempt, What::Task(event), detail);
         self.enter_places(desk, task, after);
+        if let (Some(attempt), None) = (before.pull(), after.pull()) {
+            self.forget(desk, &Effect::WatchPr { run: self.info.id, task, attempt }.key());
+        }
         self.consequences(desk, task, before, after);
         seq
     }
@@ -222,6 +226,9 @@ impl Run {
     pub(crate) fn forget(&mut self, desk: &mut Desk, key: &EffectKey) -> Option<Effect> {
         let effect = self.effects.remove(key)?;
         desk.touched.insert(self.info.id);
+        if key.verb == Verb::Watch {
+            desk.messages.push((*key, ToAttempt::Stop));
+        }
         // What began and ended in the same turn must not be kept: a store takes what is done
         // first and what is owed after it, since most often something is owed again.
         if desk.owed_anew.remove(key) {

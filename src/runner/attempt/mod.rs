@@ -148,7 +148,11 @@ impl Attempt<'_> {
                 return failed(self.cannot_write(&error));
             }
         };
-        let outcome = match self.line(&mut record, ears).await {
+        let came = match self.context.adopt {
+            Some(_) => self.adopt(ears).await,
+            None => self.line(&mut record, ears).await,
+        };
+        let outcome = match came {
             Ok(outcome) => outcome,
             Err(Break::Outcome(outcome)) => *outcome,
             Err(Break::Step(StepFailure { class, message })) => {

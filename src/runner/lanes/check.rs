@@ -11,8 +11,7 @@ use crate::runner::attempt::command::{self, Verdict};
 use crate::runner::files;
 use crate::runner::job::{LaneEnd, Report, Reporter, RunInfo, StepFailure};
 use crate::runner::lanes::merge::deliver;
-use crate::runner::lanes::pull_of;
-use crate::runner::lanes::pulls::head_of;
+use crate::runner::lanes::{head_there, pull_of};
 use crate::runner::project::{Project, told, trouble};
 use crate::runner::shop::Inner;
 use crate::runner::walls;
@@ -32,7 +31,7 @@ pub(crate) async fn check(
 ) -> Result<Report, StepFailure> {
     let project = shop.projects.open(&run.project).await?;
     let (pull, target) = pull_of(shop, run, &project, lane).await?;
-    let commit = head_of(&project, &pull.head).await?;
+    let commit = head_there(&project, &pull.head).await?;
     let ahead = project.bare.ahead(&target, &commit).await.map_err(|error| trouble(&error))?;
     if ahead == 0 {
         let delivered = deliver_late(run, &project, lane, &pull.base, &target).await?;
@@ -68,6 +67,9 @@ async fn deliver_late(
     merged: &CommitId,
 ) -> Result<Option<Delivered>, StepFailure> {
     let LaneEnd::Branch(name) = run.lane_target(lane) else { return Ok(None) };
+    if project.forge.is_shared() {
+        return Ok(None);
+    }
     let theirs = BranchName::new(&name).map_err(|error| trouble(&error))?;
     let upstream = project.bare.lookup(&Bare::upstream(&theirs)).await;
     if upstream.map_err(|error| trouble(&error))?.as_ref() == Some(merged) {
@@ -107,7 +109,7 @@ async fn merge_result(
 }
 
 /// When a commit was written; what its author says, which only has to be the same every time.
-fn written_at(commit: Option<&git::Commit>) -> Timestamp {
+pub(super) fn written_at(commit: Option<&git::Commit>) -> Timestamp {
     let date = commit.and_then(|commit| commit.author.date.split(' ').next());
     let seconds: i64 = date.and_then(|date| date.parse().ok()).unwrap_or_default();
     Timestamp(seconds.saturating_mul(1000))

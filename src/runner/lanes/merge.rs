@@ -1,29 +1,38 @@
 //! A lane's pull request, its merge, and the delivery of the result to the user's repository.
 
 use crate::crash;
-use crate::forge::{self, MergeOrder, Outcome, Proposal, Pull};
+use crate::forge::{self, MergeOrder, Outcome, Proposal};
 use crate::git::{self, Bare, BranchName};
 use crate::graph::LaneIx;
 use crate::ids::CommitId;
-use crate::runner::job::{LaneEnd, Report, RunInfo, StepFailure};
+use crate::runner::job::{LaneEnd, PullContext, Report, RunInfo, StepFailure};
 use crate::runner::lanes::check::message;
-use crate::runner::lanes::pulls::{branch, failure, head_of, shown};
-use crate::runner::lanes::{lane_branch, pull_of};
+use crate::runner::lanes::pulls::{co_author, failure, head_of, url};
+use crate::runner::lanes::{body, lane_pull, pull_of};
 use crate::runner::project::{Project, trouble};
 use crate::runner::shop::Inner;
 use crate::state::{Delivered, FailureClass};
 
 /// Opens a lane's integration pull request, and shows its branch in the user's repository.
-pub(crate) async fn open(shop: &Inner, run: &RunInfo, lane: LaneIx) -> Result<Report, StepFailure> {
+pub(crate) async fn open(
+    shop: &Inner,
+    run: &RunInfo,
+    lane: LaneIx,
+    context: &PullContext,
+) -> Result<Report, StepFailure> {
     let project = shop.projects.open(&run.project).await?;
     let (pull, _) = pull_of(shop, run, &project, lane).await?;
     let commit = head_of(&project, &pull.head).await?;
     let title = message(run, lane);
-    let proposal = Proposal { pull: &pull, commit: &commit, title: &title, body: "" };
-    project.forge.open(&proposal).await.map_err(|error| failure(&error))?;
+    let body = body::of_lane(run, lane, context);
+    let proposal = Proposal { pull: &pull, commit: &commit, title: &title, body: &body };
+    let opened = project.forge.open(&proposal).await.map_err(|error| failure(&error))?;
     crash::point("lane-pull.opened");
-    show(&project, &pull.head, &commit).await?;
-    Ok(Report::PrOpened { url: shown(&pull) })
+    let shared = project.forge.is_shared();
+    if !shared {
+        show(&project, &pull.head, &commit).await?;
+    }
+    Ok(Report::PrOpened { url: url(&pull, opened), shared })
 }
 
 /// Puts one of the run's branches into the user's repository, where people can look at it. Why
@@ -54,16 +63,12 @@ pub(crate) async fn merge(
     checked_on: &CommitId,
 ) -> Result<Report, StepFailure> {
     let project = shop.projects.open(&run.project).await?;
-    let head = lane_branch(run, lane);
-    let (base, user_branch) = match run.lane_target(lane) {
-        LaneEnd::Lane(parent) => (lane_branch(run, parent), None),
-        LaneEnd::Branch(name) => (branch(&run.branches().target(&name)), Some(name)),
-    };
-    let trailers = [
+    let pull = lane_pull(run, &project, lane)?;
+    let mut trailers = vec![
         ("Taskloom-Run", run.name.to_string()),
         ("Taskloom-Workstream", run.graph.lane(lane).id.to_string()),
     ];
-    let pull = Pull { head, base };
+    trailers.extend(co_author(shop, run));
     let order = MergeOrder {
         head: commit,
         base: Some(checked_on),
@@ -75,17 +80,27 @@ pub(crate) async fn merge(
     };
     let merged = match project.forge.merge(&pull, &order).await {
         Ok(Outcome::Merged { commit }) => commit,
-        Ok(Outcome::UpToDate) => head_of(&project, &pull.base).await?,
+        Ok(Outcome::UpToDate) => match project.forge.take_in(&pull.base).await {
+            Ok(Some(base)) => base,
+            Ok(None) => head_of(&project, &pull.base).await?,
+            Err(error) => return Err(failure(&error)),
+        },
+        Ok(Outcome::Held { why }) => return Ok(Report::Held { why }),
         Ok(Outcome::Conflict { .. }) | Err(forge::Error::Moved { .. }) => {
             return Ok(Report::TargetMoved);
         }
         Err(error) => return Err(failure(&error)),
     };
     crash::point("lane-merge.moved");
-    let delivered = match user_branch {
-        Some(name) => Some(deliver(&project, &pull.base, &name, &merged).await?),
-        None => None,
+    let delivered = match (run.lane_target(lane), project.forge.name()) {
+        (LaneEnd::Branch(_), Some(forge)) => {
+            let sentence = format!("`{}` of {forge} is now at {}", pull.base, merged.short());
+            Some(Delivered { sentence, waits_on: None })
+        }
+        (LaneEnd::Branch(name), None) => Some(deliver(&project, &pull.base, &name, &merged).await?),
+        (LaneEnd::Lane(_), _) => None,
     };
+    project.forge.retire(&pull.head, commit).await.map_err(|error| failure(&error))?;
     Ok(Report::Merged { commit: merged, delivered })
 }
 

@@ -5,9 +5,12 @@
 //! the user's branch is and takes in what the user adds meanwhile. The user's branch itself is
 //! moved last, forward only, and only if nobody stands on it.
 
+mod body;
 mod check;
 mod merge;
 pub(crate) mod pulls;
+pub(crate) mod undo;
+pub(crate) mod watch;
 
 use crate::crash;
 use crate::forge::Pull;
@@ -35,8 +38,9 @@ pub(crate) async fn prepare(
     keep_graph(shop, run)?;
     let name = lane_branch(run, lane);
     let there = project.bare.lookup(&name.to_ref()).await.map_err(|error| trouble(&error))?;
-    if there.is_some() {
-        return Ok(Report::LanePrepared);
+    if let Some(head) = there {
+        project.forge.publish(&name).await.map_err(|error| pulls::failure(&error))?;
+        return Ok(Report::LanePrepared { head });
     }
     let earlier = from.map(|from| branch(&Branches::of(from).lane(&run.graph.lane(lane).id)));
     let base = match (earlier, run.lane_base(lane)) {
@@ -45,9 +49,12 @@ pub(crate) async fn prepare(
         (None, LaneEnd::Branch(name)) => target(shop, run, &project, &name).await?.1,
     };
     crash::point("prepare.target");
+    let head = base.clone();
     let create = RefChange::Create { name: name.to_ref(), to: base };
     project.bare.transact(&[create]).await.map_err(|error| trouble(&error))?;
-    Ok(Report::LanePrepared)
+    crash::point("prepare.made");
+    project.forge.publish(&name).await.map_err(|error| pulls::failure(&error))?;
+    Ok(Report::LanePrepared { head })
 }
 
 /// The graph as it was submitted, for people who look into the run's directory.
@@ -65,8 +72,9 @@ fn lane_branch(run: &RunInfo, lane: LaneIx) -> BranchName {
     branch(&run.branches().lane(&run.graph.lane(lane).id))
 }
 
-/// The run's own branch for a branch of the user, and its head. It is made if it is not there, and
-/// takes in what the user has added since.
+/// What a lane is merged into, and its head: where others merge too, the branch itself; else the
+/// run's own branch for a branch of the user, which is made if it is not there, and takes in what
+/// the user has added since.
 async fn target(
     shop: &Inner,
     run: &RunInfo,
@@ -74,6 +82,15 @@ async fn target(
     name: &str,
 ) -> Result<(BranchName, CommitId), StepFailure> {
     let theirs = BranchName::new(name).map_err(|error| trouble(&error))?;
+    if project.forge.is_shared() {
+        let head = project.forge.take_in(&theirs).await.map_err(|e| pulls::failure(&e))?;
+        let forge = project.forge.name().unwrap_or_default();
+        let missing = || {
+            let message = format!("{forge} has no branch `{name}`");
+            StepFailure::new(FailureClass::CannotStart, message)
+        };
+        return Ok((theirs, head.ok_or_else(missing)?));
+    }
     let synced = project
         .bare
         .sync(&project.user, std::slice::from_ref(&theirs))
@@ -145,14 +162,35 @@ async fn pull_of(
     project: &Project,
     lane: LaneIx,
 ) -> Result<(Pull, CommitId), StepFailure> {
-    let head = lane_branch(run, lane);
-    let (base, at) = match run.lane_target(lane) {
-        LaneEnd::Lane(parent) => {
-            let parent = lane_branch(run, parent);
-            let at = head_of(project, &parent).await?;
-            (parent, at)
-        }
-        LaneEnd::Branch(name) => target(shop, run, project, &name).await?,
+    let pull = lane_pull(run, project, lane)?;
+    let at = match run.lane_target(lane) {
+        LaneEnd::Lane(_) => head_there(project, &pull.base).await?,
+        LaneEnd::Branch(name) => target(shop, run, project, &name).await?.1,
     };
-    Ok((Pull { head, base }, at))
+    Ok((pull, at))
+}
+
+/// A lane's pull request by its branches.
+fn lane_pull(run: &RunInfo, project: &Project, lane: LaneIx) -> Result<Pull, StepFailure> {
+    let head = lane_branch(run, lane);
+    let base = match run.lane_target(lane) {
+        LaneEnd::Lane(parent) => lane_branch(run, parent),
+        LaneEnd::Branch(name) if project.forge.is_shared() => {
+            BranchName::new(&name).map_err(|error| trouble(&error))?
+        }
+        LaneEnd::Branch(name) => branch(&run.branches().target(&name)),
+    };
+    Ok(Pull { head, base })
+}
+
+/// Where one of the engine's branches is, with what others have added to it.
+async fn head_there(project: &Project, name: &BranchName) -> Result<CommitId, StepFailure> {
+    match project.forge.take_in(name).await.map_err(|error| pulls::failure(&error))? {
+        Some(head) => Ok(head),
+        // Whoever deleted it there has not deleted the work.
+        None => {
+            project.forge.publish(name).await.map_err(|error| pulls::failure(&error))?;
+            head_of(project, name).await
+        }
+    }
 }

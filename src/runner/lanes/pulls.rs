@@ -1,11 +1,12 @@
 //! A task's pull request: opened into its lane, merged when its turn comes.
 
 use crate::crash;
-use crate::forge::{self, MergeOrder, Outcome, Proposal, Pull};
+use crate::forge::{self, MergeOrder, Opened, Outcome, Proposal, Pull};
 use crate::git::BranchName;
 use crate::graph::TaskIx;
 use crate::ids::CommitId;
-use crate::runner::job::{Report, RunInfo, StepFailure};
+use crate::runner::job::{PullContext, Report, RunInfo, StepFailure};
+use crate::runner::lanes::body;
 use crate::runner::project::{Project, told, trouble};
 use crate::runner::shop::Inner;
 use crate::state::FailureClass;
@@ -22,14 +23,14 @@ pub(crate) async fn open(
     run: &RunInfo,
     task: TaskIx,
     commit: &CommitId,
+    context: &PullContext,
 ) -> Result<Report, StepFailure> {
     let project = shop.projects.open(&run.project).await?;
     let pull = pull(run, task);
-    let spec = run.graph.task(task);
-    let body = spec.description.as_deref().unwrap_or_default();
-    let proposal = Proposal { pull: &pull, commit, title: &spec.title, body };
-    project.forge.open(&proposal).await.map_err(|error| failure(&error))?;
-    Ok(Report::PrOpened { url: shown(&pull) })
+    let (title, body) = (&run.graph.task(task).title, body::of_task(run, context));
+    let proposal = Proposal { pull: &pull, commit, title, body: &body };
+    let opened = project.forge.open(&proposal).await.map_err(|error| failure(&error))?;
+    Ok(Report::PrOpened { url: url(&pull, opened), shared: project.forge.is_shared() })
 }
 
 /// Merges a task's pull request into its lane.
@@ -43,11 +44,12 @@ pub(crate) async fn merge(
     let project = shop.projects.open(&run.project).await?;
     let pull = pull(run, task);
     let spec = run.graph.task(task);
-    let trailers = [
+    let mut trailers = vec![
         ("Taskloom-Run", run.name.to_string()),
         ("Taskloom-Task", spec.id.to_string()),
         ("Taskloom-Attempt", attempt.to_string()),
     ];
+    trailers.extend(co_author(shop, run));
     let order = MergeOrder {
         head: commit,
         base: None,
@@ -57,9 +59,17 @@ pub(crate) async fn merge(
         by: &shop.options.identity,
         at: shop.clock.now(),
     };
-    let merged = match project.forge.merge(&pull, &order).await.map_err(|e| failure(&e))? {
+    let outcome = match project.forge.merge(&pull, &order).await {
+        // Somebody pushed to it: what they pushed is looked at first.
+        Err(forge::Error::Moved { .. }) if project.forge.is_shared() => {
+            return Ok(Report::TargetMoved);
+        }
+        outcome => outcome.map_err(|error| failure(&error))?,
+    };
+    let merged = match outcome {
         Outcome::Merged { commit } => commit,
         Outcome::UpToDate => head_of(&project, &pull.base).await?,
+        Outcome::Held { why } => return Ok(Report::Held { why }),
         Outcome::Conflict { files, notes } => {
             let others = others(&project, run, commit, &pull.base).await?;
             return Err(conflict(&files, &notes, &others));
@@ -71,7 +81,7 @@ pub(crate) async fn merge(
     Ok(Report::Merged { commit: merged, delivered: None })
 }
 
-fn pull(run: &RunInfo, task: TaskIx) -> Pull {
+pub(crate) fn pull(run: &RunInfo, task: TaskIx) -> Pull {
     let spec = run.graph.task(task);
     let branches = run.branches();
     Pull {
@@ -85,9 +95,18 @@ pub(crate) fn branch(name: &str) -> BranchName {
     BranchName::new(name).expect("BUG: branches of a run are made of proven names")
 }
 
-/// How people name a pull request of the local forge.
-pub(crate) fn shown(pull: &Pull) -> String {
-    format!("{} -> {}", pull.head, pull.base)
+/// Whoever submitted the run had a part in it, if they want to be named.
+pub(crate) fn co_author(shop: &Inner, run: &RunInfo) -> Option<(&'static str, String)> {
+    let author = shop.options.co_authors.get(&run.submitter)?;
+    Some(("Co-authored-by", author.clone()))
+}
+
+/// How people find a pull request.
+pub(crate) fn url(pull: &Pull, opened: Opened) -> String {
+    match opened {
+        Opened::Pull { url } => url,
+        Opened::AlreadyMerged | Opened::NothingAhead => format!("{} -> {}", pull.head, pull.base),
+    }
 }
 
 pub(crate) async fn head_of(
@@ -144,8 +163,10 @@ pub(crate) fn failure(error: &forge::Error) -> StepFailure {
     use forge::Error as E;
     let class = match error {
         E::Git(error) => return trouble(error),
-        E::Busy { .. } => FailureClass::Transient,
+        E::Busy { .. } | E::Outside { .. } => FailureClass::Transient,
         E::NotOpen { .. } => FailureClass::PrClosed,
+        E::Foreign { .. } | E::Denied { .. } => FailureClass::NeedsHuman,
+        E::Rejected { .. } => FailureClass::Protected,
         E::NotOurs { .. } | E::NoBranch { .. } | E::Moved { .. } => FailureClass::Internal,
     };
     StepFailure::new(class, told(error))

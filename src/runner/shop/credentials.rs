@@ -4,21 +4,11 @@
 //! not typed, not written down and not shown.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use crate::agents::process::Environment;
 use crate::graph::{Framework, TokenTier};
-
-/// A text that is not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
+use crate::secret::Secret;
 
 /// How Claude Code is signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]

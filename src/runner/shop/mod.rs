@@ -3,6 +3,7 @@
 mod credentials;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -14,9 +15,10 @@ use crate::agents::process::{Environment, Launcher, Limits};
 use crate::agents::{self, Agent, Permissions, Registry};
 use crate::crash;
 use crate::failure::Failure;
+use crate::forge::github::Account;
 use crate::git::{self, DiskFloor, Git, Identity, Method};
 use crate::graph::{AgentSpec, Framework, Graph, SandboxKind};
-use crate::ids::{CommitId, ProfileName};
+use crate::ids::{CommitId, ProfileName, ProjectId};
 use crate::notify::Streams;
 use crate::runner::attempt;
 use crate::runner::job::{Executor, Job, Report, Reporter, StepFailure, ToAttempt};
@@ -28,7 +30,7 @@ use crate::state::{Effect, EffectKey, FailureClass, ProjectRecord};
 use crate::time::{Clock, Timestamp};
 
 pub(crate) use credentials::Given;
-pub use credentials::{Credentials, Secret, SignIn};
+pub use credentials::{Credentials, SignIn};
 
 /// How attempts are carried out.
 #[derive(Debug, Clone)]
@@ -55,14 +57,33 @@ pub struct Options {
     pub gate_timeout: Duration,
     /// Between asking a program to end and killing it.
     pub grace: Duration,
+    /// The projects whose pull requests are made on GitHub.
+    pub github: Option<OnGitHub>,
     /// How pull requests are merged.
     pub method: Method,
     /// Who commits.
     pub identity: Identity,
+    /// Who is named beside them, by the name of who submitted the run: `Ada <ada@example.org>`.
+    pub co_authors: BTreeMap<String, String>,
     /// Nothing is prepared while less is free.
     pub floor: DiskFloor,
     /// The program that supervises and that agents call: this one.
     pub helper: PathBuf,
+}
+
+/// The account on GitHub that some projects use.
+#[derive(Clone)]
+pub struct OnGitHub {
+    /// The account.
+    pub account: Arc<Account>,
+    /// What the projects' repositories are called there, as `octo/shop`.
+    pub repos: BTreeMap<ProjectId, String>,
+}
+
+impl fmt::Debug for OnGitHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnGitHub").field("repos", &self.repos).finish_non_exhaustive()
+    }
 }
 
 /// How an agent is configured.
@@ -126,7 +147,8 @@ impl Shop {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (identity, floor) = (options.identity.clone(), options.floor);
-        let projects = Projects::new(git, layout.clone(), identity, floor);
+        let github = options.github.clone();
+        let projects = Projects::new(git, layout.clone(), identity, floor, github);
         let launcher = Launcher::new(options.helper.clone());
         let under_way = Mutex::default();
         Self(Arc::new(Inner {
@@ -140,6 +162,11 @@ impl Shop {
             limited: Mutex::default(),
             under_way,
         }))
+    }
+
+    /// The account on GitHub, if projects are there.
+    pub fn on_github(&self) -> Option<&OnGitHub> {
+        self.0.options.github.as_ref()
     }
 
     /// What `head` changes since it left `base`, as text of at most `bytes_max` bytes.
@@ -370,12 +397,31 @@ async fn carry_out(
         Effect::PrepareLane { lane, from, .. } => {
             lanes::prepare(&shop, run, *lane, from.as_ref()).await
         }
-        Effect::OpenPr { task, commit, .. } => pulls::open(&shop, run, *task, commit).await,
+        Effect::OpenPr { task, commit, .. } => {
+            let context = job.pull.unwrap_or_default();
+            pulls::open(&shop, run, *task, commit, &context).await
+        }
         Effect::MergePr { task, attempt, commit, .. } => {
             pulls::merge(&shop, run, *task, *attempt, commit).await
         }
+        Effect::WatchPr { task, .. } => {
+            lanes::watch::task(&shop, run, *task, &reporter, told).await
+        }
+        Effect::WatchLanePr { lane, .. } => {
+            lanes::watch::lane(&shop, run, *lane, &reporter, told).await
+        }
+        Effect::MoveLane { lane, from, to, .. } => {
+            lanes::undo::move_back(&shop, run, *lane, from, to).await
+        }
+        Effect::DropLane { lane, .. } => lanes::undo::give_up(&shop, run, *lane).await,
+        Effect::RevertLane { lane, merged, onto, .. } => {
+            lanes::undo::revert(&shop, run, *lane, merged, onto.as_ref()).await
+        }
         Effect::CheckLane { lane, .. } => lanes::check(&shop, run, *lane, &reporter).await,
-        Effect::OpenLanePr { lane, .. } => lanes::open(&shop, run, *lane).await,
+        Effect::OpenLanePr { lane, .. } => {
+            let context = job.pull.unwrap_or_default();
+            lanes::open(&shop, run, *lane, &context).await
+        }
         Effect::MergeLane { lane, commit, target, .. } => {
             lanes::merge(&shop, run, *lane, commit, target).await
         }
@@ -391,6 +437,10 @@ fn crash_points(effect: &Effect) -> (&'static str, &'static str) {
         Effect::Attempt { .. } => ("attempt.begun", "attempt.done"),
         Effect::OpenPr { .. } => ("pull.begun", "pull.done"),
         Effect::MergePr { .. } => ("merge.begun", "merge.done"),
+        Effect::WatchPr { .. } | Effect::WatchLanePr { .. } => ("watch.begun", "watch.done"),
+        Effect::MoveLane { .. } | Effect::DropLane { .. } | Effect::RevertLane { .. } => {
+            ("undo.begun", "undo.done")
+        }
         Effect::CheckLane { .. } => ("check.begun", "check.done"),
         Effect::OpenLanePr { .. } => ("lane-pull.begun", "lane-pull.done"),
         Effect::MergeLane { .. } => ("lane-merge.begun", "lane-merge.done"),

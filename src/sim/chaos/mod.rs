@@ -14,10 +14,10 @@ use std::task::{Context, Poll, Waker};
 
 use crate::entropy::Entropy;
 use crate::graph::{self, Graph};
-use crate::ids::{RunId, RunName};
+use crate::ids::{RunId, RunName, TaskId};
 use crate::orchestrator::step::Turn;
 use crate::orchestrator::world::{HOLDS, World};
-use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, Target, Verb};
+use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, Target, Undo, Verb};
 use crate::runner::{Report, RunInfo, ToAttempt};
 use crate::state::{
     Effect, EffectKey, LaneState, Part, ProjectRecord, RunOptions, RunRecord, RunState, TaskState,
@@ -190,7 +190,7 @@ impl Chaos {
         let lane = graph.lanes()[self.dice.below(graph.lanes().len() as u64) as usize].id.clone();
         let target =
             if self.dice.below(2) == 0 { Target::Task(task.clone()) } else { Target::Lane(lane) };
-        let verb = match self.dice.below(18) {
+        let verb = match self.dice.below(20) {
             0..3 => {
                 let (note, fresh) = (Some("again".to_owned()), self.dice.below(2) == 0);
                 let downstream = self.dice.below(2) == 0;
@@ -206,9 +206,20 @@ impl Chaos {
             12..14 => Verb::Rewind { task, note: None, downstream: self.dice.below(2) == 0 },
             14 => Verb::Steer { task, text: "use the ledger".to_owned() },
             15 => Verb::Reprioritise { task, priority: self.dice.below(3) as i32 },
-            _ => Verb::Answer { task, text: "yes".to_owned() },
+            16 | 17 => Verb::Answer { task, text: "yes".to_owned() },
+            _ => Verb::Undo { what: self.undo(task, target) },
         };
         self.command(verb);
+    }
+
+    fn undo(&mut self, task: TaskId, target: Target) -> Undo {
+        match (self.dice.below(12), target) {
+            (0, _) => Undo::Run,
+            (1, Target::Lane(lane)) => Undo::TearDown { lane },
+            (_, Target::Lane(lane)) => Undo::Lane { lane },
+            (2..6, Target::Task(_)) => Undo::After { task },
+            (_, Target::Task(_)) => Undo::Task { task },
+        }
     }
 
     fn command(&mut self, verb: Verb) {
@@ -383,7 +394,9 @@ impl Chaos {
 
     fn what_people_owe(&self) -> Vec<Verb> {
         let run = &self.world.runs[&RunId(1)];
-        if run.record.cancelled {
+        // What is being taken back takes no decision.
+        let undoing = self.info.graph.lane_ixs().any(|lane| run.is_undoing(lane));
+        if run.record.cancelled || undoing {
             return Vec::new();
         }
         let mut verbs = Vec::new();

@@ -229,13 +229,25 @@ impl Outside {
         }
         match job {
             Effect::Attempt { .. } => panic!("BUG: attempts are attached"),
+            Effect::WatchPr { .. } | Effect::WatchLanePr { .. } => {
+                panic!("BUG: nobody else acts on pull requests here")
+            }
             Effect::PrepareLane { lane, .. } => {
                 let head = self.commit();
-                self.heads.entry(*lane).or_insert(head);
-                Report::LanePrepared
+                let head = self.heads.entry(*lane).or_insert(head).clone();
+                Report::LanePrepared { head }
+            }
+            Effect::MoveLane { lane, from, to, .. } => {
+                let at = self.heads.get(lane);
+                assert!(at == Some(from) || at == Some(to), "a lane is moved from where it is not");
+                self.heads.insert(*lane, to.clone());
+                Report::Undone { sentence: "moved back".to_owned() }
+            }
+            Effect::DropLane { .. } | Effect::RevertLane { .. } => {
+                Report::Undone { sentence: "given up".to_owned() }
             }
             Effect::OpenPr { .. } | Effect::OpenLanePr { .. } => {
-                Report::PrOpened { url: "pr".to_owned() }
+                Report::PrOpened { url: "pr".to_owned(), shared: false }
             }
             Effect::MergePr { task, .. } => {
                 if self.chance(8) {

@@ -54,13 +54,24 @@ impl Inner {
             return vec![act.report()];
         }
         match &job.effect {
-            Effect::Attempt { .. } => Vec::new(),
+            Effect::Attempt { .. } | Effect::WatchPr { .. } | Effect::WatchLanePr { .. } => {
+                Vec::new()
+            }
             Effect::PrepareLane { run, lane, .. } => {
                 let head = self.commit();
-                self.heads.entry((*run, *lane)).or_insert(head);
-                vec![Report::LanePrepared]
+                let head = self.heads.entry((*run, *lane)).or_insert(head).clone();
+                vec![Report::LanePrepared { head }]
             }
-            Effect::OpenPr { commit, .. } => vec![Report::PrOpened { url: commit.short().into() }],
+            Effect::MoveLane { run, lane, to, .. } => {
+                self.heads.insert((*run, *lane), to.clone());
+                vec![Report::Undone { sentence: "moved back".to_owned() }]
+            }
+            Effect::DropLane { .. } | Effect::RevertLane { .. } => {
+                vec![Report::Undone { sentence: "given up".to_owned() }]
+            }
+            Effect::OpenPr { commit, .. } => {
+                vec![Report::PrOpened { url: commit.short().into(), shared: false }]
+            }
             Effect::MergePr { run, task, attempt, .. } => {
                 let made = Effect::Attempt { run: *run, task: *task, attempt: *attempt }.key();
                 let act = self.attempts.get(&made).map_or(Act::Succeed, |made| made.act.clone());
@@ -78,7 +89,7 @@ impl Inner {
                 vec![Report::LaneChecked(check)]
             }
             Effect::OpenLanePr { lane, .. } => {
-                vec![Report::PrOpened { url: format!("lane-{}", lane.0) }]
+                vec![Report::PrOpened { url: format!("lane-{}", lane.0), shared: false }]
             }
             Effect::MergeLane { run, lane, .. } => {
                 if let Some(commit) = self.merges.get(&key).cloned() {
@@ -102,6 +113,11 @@ impl Inner {
             Effect::Attempt { .. }
             | Effect::OpenPr { .. }
             | Effect::MergePr { .. }
+            | Effect::WatchPr { .. }
+            | Effect::WatchLanePr { .. }
+            | Effect::MoveLane { .. }
+            | Effect::DropLane { .. }
+            | Effect::RevertLane { .. }
             | Effect::OpenLanePr { .. } => return None,
         };
         let script = self.lane_script.get_mut(&job.run.graph.lane(lane).id)?;

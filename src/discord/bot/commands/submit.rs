@@ -35,7 +35,7 @@ const ATTACHMENT_HOSTS: [&str; 2] = ["cdn.discordapp.com", "media.discordapp.net
 const FORM_UNITS_MAX: usize = 4_000;
 
 /// Submit something to be run
-#[poise::command(slash_command, subcommand_required, subcommands("graph"))]
+#[poise::command(slash_command, subcommand_required, subcommands("graph", "issue"))]
 pub(crate) async fn submit(_: Context<'_>) -> Result<(), Trouble> {
     Ok(())
 }
@@ -93,6 +93,31 @@ pub(crate) async fn graph(
             checked(front, &draft).await?;
             return begin(front, &line, &draft, false).await;
         }
+        preview(front, line.id(), draft).await
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// Run an issue of the project's repository on GitHub as a task
+#[poise::command(slash_command)]
+pub(crate) async fn issue(
+    ctx: Context<'_>,
+    #[description = "its number"]
+    #[min = 1]
+    number: u32,
+    #[description = "the project; the channel's own without one"]
+    #[autocomplete = "complete::project"]
+    project: Option<String>,
+) -> Result<(), Trouble> {
+    let front = ctx.data();
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let id = admitted(front, &line, project.as_deref()).await?;
+        let number = u64::from(number);
+        let source = front.house.office.issue(&id, number).await?;
+        let options = RunOptions { issue: Some(number), ..RunOptions::default() };
+        let draft = Draft { project: id, source, options, user: line.actor.user, of: None };
         preview(front, line.id(), draft).await
     };
     line.finish(done.await).await;

@@ -138,7 +138,7 @@ impl Run {
             return Err(Failure::user(format!("{} has already approved {target}", plan.who))
                 .hint("another person must approve as well"));
         }
-        Ok(Decision { who: plan.who.to_owned(), at: desk.now, commit })
+        Ok(Decision { who: plan.who.to_owned(), at: desk.now, commit, review: false })
     }
 
     pub(super) fn reject(

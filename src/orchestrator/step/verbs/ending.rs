@@ -148,7 +148,9 @@ impl Run {
 
     /// Nothing more is made of lanes; a merge under way comes to its end.
     fn forget_lanes(&mut self, desk: &mut Desk) {
-        let own = |key: &&EffectKey| matches!(key.part, Part::Lane(_)) && key.verb != Verb::Merge;
+        let own = |key: &&EffectKey| {
+            matches!(key.part, Part::Lane(_)) && !matches!(key.verb, Verb::Merge | Verb::Undo)
+        };
         let keys: Vec<EffectKey> = self.effects.keys().filter(own).copied().collect();
         for key in keys {
             self.forget(desk, &key);

@@ -6,6 +6,7 @@ mod ending;
 mod holding;
 mod redo;
 mod talk;
+mod undo;
 
 pub(super) use ending::PARKED;
 
@@ -26,11 +27,12 @@ pub(crate) struct Plan<'a> {
 }
 
 pub(crate) fn done(sentence: impl Into<String>, affected: Vec<TaskId>) -> Receipt {
-    Receipt { sentence: sentence.into(), affected, changed: true }
+    Receipt { sentence: sentence.into(), affected, changed: true, moves: Vec::new() }
 }
 
 pub(crate) fn nothing(sentence: impl Into<String>) -> Receipt {
-    Receipt { sentence: sentence.into(), affected: Vec::new(), changed: false }
+    let affected = Vec::new();
+    Receipt { sentence: sentence.into(), affected, changed: false, moves: Vec::new() }
 }
 
 fn is_alive(state: TaskState) -> bool {
@@ -40,10 +42,12 @@ fn is_alive(state: TaskState) -> bool {
 impl Run {
     /// Carries out a verb, or says why not.
     pub(crate) fn command(&mut self, desk: &mut Desk, command: &Command) -> command::Answer {
-        if self.record.cancelled && command.verb != (Verb::Cancel { task: None }) {
+        let after_all = [Verb::Cancel { task: None }, Verb::Undo { what: command::Undo::Run }];
+        if self.record.cancelled && !after_all.contains(&command.verb) {
             return Err(Failure::user(format!("run `{}` was cancelled", self.info.name))
                 .hint("submit the graph again: `taskloom run GRAPH`"));
         }
+        self.must_not_be_undoing(&command.verb)?;
         let plan = Plan { who: &command.who, dry_run: command.dry_run };
         let receipt = match &command.verb {
             Verb::Retry { target: Target::Task(id), note, fresh, downstream } => {
@@ -72,6 +76,7 @@ impl Run {
             }
             Verb::Answer { task, text } => self.answer(desk, &plan, task, text),
             Verb::Steer { task, text } => self.steer(desk, &plan, task, text),
+            Verb::Undo { what } => self.undo(desk, &plan, what),
         }?;
         if receipt.changed && !command.dry_run {
             let detail = format!("{}: {}", command.who, receipt.sentence);
@@ -84,7 +89,7 @@ impl Run {
     }
 
     /// A settled run in which something can go on again is open again.
-    fn reopen(&mut self, desk: &mut Desk) {
+    pub(crate) fn reopen(&mut self, desk: &mut Desk) {
         if !self.is_open() && self.outcome() != Some(Outcome::Cancelled) {
             self.run_event(desk, RunEvent::Reopened);
             // They failed because the run came to rest; that is over.

@@ -42,8 +42,16 @@ impl Attempt<'_> {
         turn: u32,
     ) -> Result<Collected, Break> {
         let commit = self.import(&prepared.checkout, self.ended_at(turn)).await?;
+        self.measure(&prepared.lane, commit).await
+    }
+
+    /// What a commit that is here adds to the lane.
+    pub(in crate::runner::attempt) async fn measure(
+        &self,
+        base: &CommitId,
+        commit: CommitId,
+    ) -> Result<Collected, Break> {
         let bare = &self.project.bare;
-        let base = &prepared.lane;
         let commits = bare.ahead(base, &commit).await.map_err(|error| trouble(&error))?;
         let changes = bare.changes(base, &commit).await.map_err(|error| trouble(&error))?;
         let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);

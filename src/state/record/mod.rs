@@ -1,6 +1,8 @@
 //! What is kept of every run, lane, task and attempt: the rows of the store and, unchanged, the
 //! cells of the engine's world.
 
+mod pull;
+
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{LaneIx, TaskIx, Teardown};
@@ -10,6 +12,8 @@ use crate::state::lane::LaneState;
 use crate::state::run::RunState;
 use crate::state::task::TaskState;
 use crate::time::Timestamp;
+
+pub use pull::{Approval, Objection, PullNews, PullStanding, Watched};
 
 /// A repository that graphs run on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +70,9 @@ pub struct RunOptions {
     pub max_task_attempts: Option<u32>,
     /// When worktrees are given back.
     pub teardown: Option<Teardown>,
+    /// The issue on the forge that it was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<u64>,
 }
 
 /// What is kept of a task. A task that nothing happened to has no row: it is
@@ -144,6 +151,17 @@ impl TaskRecord {
         self.more.as_ref()?.ending
     }
 
+    /// What its pull request waits for where others act on it, too.
+    pub fn holds(&self) -> Vec<String> {
+        let watched = self.more.as_ref().and_then(|more| more.watched.as_ref());
+        watched.map(|watched| watched.holds()).unwrap_or_default()
+    }
+
+    /// Why the forge did not merge its pull request.
+    pub fn held(&self) -> Option<&str> {
+        self.more.as_ref()?.watched.as_ref()?.held.as_deref()
+    }
+
     /// Doubts raised by the attempt that counts.
     pub fn concerns(&self) -> &[Concern] {
         self.more.as_ref().map_or(&[], |more| &more.concerns)
@@ -160,9 +178,18 @@ pub struct TaskMore {
     /// Where its pull request is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pr: Option<String>,
+    /// What others do with it there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched: Option<Box<Watched>>,
+    /// What somebody pushed to its branch: the next attempt verifies it instead of working.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<CommitId>,
     /// The merge commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merged: Option<CommitId>,
+    /// Where its lane was before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub onto: Option<CommitId>,
     /// The last failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<TaskFailure>,
@@ -301,6 +328,9 @@ pub struct Decision {
     pub at: Timestamp,
     /// On which commit.
     pub commit: CommitId,
+    /// As a review on the forge, where it can be taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub review: bool,
 }
 
 /// What became of a lane's result in the user's repository.
@@ -329,9 +359,21 @@ pub struct LaneRecord {
     /// The run whose integration branch this lane's is made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<RunName>,
+    /// Where its integration branch began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<CommitId>,
+    /// Where its integration branch is, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tip: Option<CommitId>,
+    /// Its branch is being moved back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Moving>,
     /// Where its pull request is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pr: Option<String>,
+    /// What others do with it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched: Option<Box<Watched>>,
     /// Who approved it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
@@ -360,7 +402,11 @@ impl Default for LaneRecord {
             queue: Vec::new(),
             checked: None,
             from: None,
+            base: None,
+            tip: None,
+            moving: None,
             pr: None,
+            watched: None,
             decisions: Vec::new(),
             merged: None,
             delivered: None,
@@ -369,6 +415,17 @@ impl Default for LaneRecord {
             not_before: None,
         }
     }
+}
+
+/// A move of a lane's branch back to where it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moving {
+    /// Where it is.
+    pub from: CommitId,
+    /// Where it is to be.
+    pub to: CommitId,
+    /// The tasks whose results are taken back by it.
+    pub tasks: Vec<TaskIx>,
 }
 
 /// A lane's merge result that was computed and whose checks passed.
