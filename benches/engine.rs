@@ -83,6 +83,8 @@ impl Executor for Instant {
             | Effect::DropLane { .. }
             | Effect::RevertLane { .. }
             | Effect::WatchLanePr { .. }
+            | Effect::ClosePr { .. }
+            | Effect::CloseLanePr { .. }
             | Effect::OpenLanePr { .. }
             | Effect::MergeLane { .. } => unreachable!("nothing is ever merged here"),
         });

@@ -4,6 +4,9 @@
 mod faults;
 mod hub;
 mod issues;
+mod load;
+mod merging;
+mod peer;
 mod people;
 pub(crate) mod stage;
 

@@ -189,6 +189,8 @@ pub enum Report {
         /// Where it is.
         head: CommitId,
     },
+    /// The pull request is closed.
+    Closed,
     /// What was to be taken back is.
     Undone {
         /// What was done.

@@ -70,6 +70,22 @@ pub enum Effect {
         /// Which.
         lane: LaneIx,
     },
+    /// Close the pull request of a task that a person gave up.
+    ClosePr {
+        /// Whose.
+        run: RunId,
+        /// Which.
+        task: TaskIx,
+        /// Which try, from 0.
+        attempt: u32,
+    },
+    /// Close the integration pull request of a lane whose run a person gave up.
+    CloseLanePr {
+        /// Whose.
+        run: RunId,
+        /// Which.
+        lane: LaneIx,
+    },
     /// Compute a lane's merge result and run its checks on it.
     CheckLane {
         /// Whose.
@@ -140,6 +156,8 @@ pub enum Verb {
     OpenPr,
     /// [`Effect::MergePr`] and [`Effect::MergeLane`].
     Merge,
+    /// [`Effect::ClosePr`] and [`Effect::CloseLanePr`].
+    Close,
     /// [`Effect::MoveLane`], [`Effect::DropLane`] and [`Effect::RevertLane`].
     Undo,
     /// [`Effect::WatchPr`] and [`Effect::WatchLanePr`]. Goes on while the run rests.
@@ -155,6 +173,7 @@ impl Verb {
             Self::Check => "check",
             Self::OpenPr => "open-pr",
             Self::Merge => "merge",
+            Self::Close => "close-pr",
             Self::Undo => "undo",
             Self::Watch => "watch",
         }
@@ -206,6 +225,8 @@ impl Effect {
             }
             Self::WatchPr { run, task, attempt } => (run, Part::Task(*task), *attempt, Verb::Watch),
             Self::WatchLanePr { run, lane } => (run, Part::Lane(*lane), 0, Verb::Watch),
+            Self::ClosePr { run, task, attempt } => (run, Part::Task(*task), *attempt, Verb::Close),
+            Self::CloseLanePr { run, lane } => (run, Part::Lane(*lane), 0, Verb::Close),
             Self::CheckLane { run, lane } => (run, Part::Lane(*lane), 0, Verb::Check),
             Self::MoveLane { run, lane, .. }
             | Self::DropLane { run, lane }

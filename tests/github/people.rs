@@ -72,3 +72,115 @@ fn a_check_that_fails_goes_to_the_agent_and_one_that_runs_is_waited_for() {
     stage.end(daemon);
     stage.finish();
 }
+
+/// What the journal says since last time, without what is different each time.
+fn news(stage: &Stage, since: &mut usize) -> String {
+    let shown = stage.world.json(&["show", "g/1"]);
+    let journal = shown["journal"].as_array().unwrap();
+    let mut lines = Vec::new();
+    for entry in journal.iter().skip(*since) {
+        let on = entry["task"].as_str().or(entry["workstream"].as_str()).unwrap_or("run");
+        let detail = entry["detail"].as_str().unwrap_or_default();
+        let detail = detail.lines().next().unwrap_or_default();
+        let words = detail.split(' ').map(|word| {
+            let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            let id = bare.len() >= 10 && bare.chars().all(|c| c.is_ascii_hexdigit());
+            if id { "COMMIT".to_owned() } else { word.to_owned() }
+        });
+        let detail = words.collect::<Vec<_>>().join(" ");
+        lines.push(format!("  {on}: {} {detail}", entry["kind"].as_str().unwrap_or_default()));
+    }
+    *since = journal.len();
+    lines.join("\n")
+}
+
+#[test]
+fn people_merge_push_and_close_under_its_feet() {
+    let stage = Stage::new("  required_checks: [ci]\n");
+    let graph = "
+name: g
+workstreams: [{id: default, auto_merge: true}]
+max_concurrency: 1
+tasks:
+  - {id: merged, description: merged by a person}
+  - {id: pushed, description: pushed to by a person, dependencies: [merged], completion_gate: 'test -f pushed.txt'}
+  - {id: closed, description: closed by a person, dependencies: [pushed]}
+";
+    let mut story = Vec::new();
+    let mut since = 0;
+    let daemon = stage.serve(graph);
+    let waits = |task: &str| {
+        until("it waits for the check", || {
+            let why = stage.taskloom(&["why", &format!("g/1/{task}")]);
+            why.out.contains("has not begun")
+        });
+    };
+    let first = stage.pull("merged");
+    waits("merged");
+    story.push(format!("submitted\n{}", news(&stage, &mut since)));
+    stage.hub.merge(first.number, "octocat");
+    let second = stage.pull("pushed");
+    waits("pushed");
+    story.push(format!("> octocat merges #{}\n{}", first.number, news(&stage, &mut since)));
+    stage.hub.repo().edit(&second.head, "hint.txt", "by hand\n");
+    stage.hub.change(second.number, |_| ());
+    until("what was pushed is verified", || {
+        stage.world.json(&["show", "g/1/pushed"])["attempts"]
+            .as_array()
+            .is_some_and(|all| all.len() == 2)
+    });
+    waits("pushed");
+    story.push(format!("> hubot pushes to #{}\n{}", second.number, news(&stage, &mut since)));
+    stage.hub.conclude(second.number, "ci", "success", "");
+    let third = stage.pull("closed");
+    waits("closed");
+    story.push(format!("> ci passes on #{}\n{}", second.number, news(&stage, &mut since)));
+    stage.hub.close(third.number);
+    until("it is asked about", || stage.state("closed") == "failed");
+    story.push(format!("> octocat closes #{}\n{}", third.number, news(&stage, &mut since)));
+    assert_eq!(stage.taskloom(&["skip", "g/1/closed", "--reason", "not wanted"]).code, 0);
+    let lane = stage.lane_pull();
+    stage.hub.conclude(lane.number, "ci", "success", "");
+    stage.until_lane("merged");
+    until("it is over", || stage.world.state_of_run() == "succeeded");
+    story.push(format!(
+        "> alice skips it, ci passes on #{}\n{}",
+        lane.number,
+        news(&stage, &mut since)
+    ));
+    insta::assert_snapshot!(story.join("\n\n"));
+    assert!(file(&stage, "main", "hint.txt").is_some());
+    assert!(file(&stage, "main", "closed.txt").is_none());
+    stage.end(daemon);
+    stage.finish();
+}
+
+#[test]
+fn what_is_given_up_is_closed_there_too() {
+    let stage = Stage::new("  required_checks: [ci]\n");
+    let graph = "
+name: g
+workstreams: [{id: default, max_parallel: 2}]
+tasks:
+  - {id: one, description: x}
+  - {id: two, description: y}
+";
+    let daemon = stage.serve(graph);
+    let (one, two) = (stage.pull("one"), stage.pull("two"));
+    until("both are watched", || stage.taskloom(&["why", "g/1/two"]).out.contains("has not begun"));
+    assert_eq!(stage.taskloom(&["cancel", "g/1/one"]).code, 0);
+    until("it is closed", || !stage.hub.pull("/t/one").unwrap().open);
+    assert!(stage.hub.repo().at(&one.head).is_some(), "the work stays where it is");
+    assert!(stage.hub.pull("/t/two").unwrap().open);
+    assert_eq!(stage.taskloom(&["retry", "g/1/one"]).code, 0);
+    until("it is open again", || stage.hub.pull("/t/one").unwrap().open);
+    stage.hub.conclude(one.number, "ci", "success", "");
+    stage.hub.conclude(two.number, "ci", "success", "");
+    let lane = stage.lane_pull();
+    stage.hub.conclude(lane.number, "ci", "success", "");
+    stage.until_lane("awaits approval");
+    assert_eq!(stage.taskloom(&["cancel", "g/1"]).code, 0);
+    until("the lane's is closed", || !stage.hub.pull("/w/default").unwrap().open);
+    stage.end(daemon);
+    stage.finish();
+}

@@ -107,6 +107,7 @@ impl GitHub {
 
     /// Brings a branch here; one of the engine's is moved forward.
     pub(super) async fn bring(&self, branch: &BranchName) -> Result<Option<CommitId>, Error> {
+        let _one_at_a_time = self.bringing.lock().await;
         if !is_ours(branch) {
             let into = Bare::upstream(branch);
             return self.fetched(branch, &into, false).await;
@@ -137,6 +138,7 @@ impl GitHub {
 
     /// Brings what somebody pushed to a task's branch, beside the engine's own.
     pub(super) async fn bring_aside(&self, branch: &BranchName) -> Result<Option<CommitId>, Error> {
+        let _one_at_a_time = self.bringing.lock().await;
         self.fetched(branch, &there_ref(branch), true).await
     }
 

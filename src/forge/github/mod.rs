@@ -131,12 +131,15 @@ pub struct GitHub {
     repo: String,
     bare: Bare,
     seen: Seen,
+    /// Held while a branch is brought here: git takes no two into one ref at once.
+    bringing: tokio::sync::Mutex<()>,
 }
 
 impl GitHub {
     /// The repository `repo`, as `octo/shop`, whose work is done in `bare`.
     pub fn new(account: Arc<Account>, repo: &str, bare: Bare) -> Self {
-        Self { account, repo: repo.to_owned(), bare, seen: Seen::default() }
+        let (seen, bringing) = (Seen::default(), tokio::sync::Mutex::default());
+        Self { account, repo: repo.to_owned(), bare, seen, bringing }
     }
 
     fn client(&self) -> &Client {

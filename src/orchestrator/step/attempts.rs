@@ -47,6 +47,11 @@ impl Run {
                 self.pr_opened(desk, task, url, shared.then_some(key.attempt));
             }
             Report::News(news) => self.task_news(desk, task, news),
+            Report::Closed => {
+                self.forget(desk, key);
+                let what = "its pull request is closed".to_owned();
+                self.note(desk, task, What::Remark, Some(what));
+            }
             Report::TargetMoved => {
                 self.forget(desk, key);
                 self.task_moved(desk, task);
@@ -336,6 +341,10 @@ impl Run {
             return;
         }
         self.forget(desk, key);
+        if key.verb == Verb::Close {
+            self.note(desk, task, What::Remark, Some(failure.message));
+            return;
+        }
         let lane = self.graph().task(task).lane;
         self.lane_mut(lane).queue.retain(|queued| *queued != task);
         self.attempt_failed(desk, task, failure.class, failure.message);

@@ -302,6 +302,10 @@ impl Run {
             self.repeat_later(desk, lane, effect.clone(), failure);
             return;
         }
+        if effect.key().verb == Verb::Close {
+            self.lane_note(desk, lane, What::Remark, Some(failure.message.clone()));
+            return;
+        }
         if effect.key().verb == Verb::Undo {
             return self.lane_not_undone(desk, lane, failure);
         }

@@ -161,6 +161,10 @@ impl Run {
         self.forget(desk, key);
         match report {
             Report::LanePrepared { head } => self.lane_prepared(desk, lane, head),
+            Report::Closed => {
+                let what = "its pull request is closed".to_owned();
+                self.lane_note(desk, lane, What::Remark, Some(what));
+            }
             Report::Undone { sentence } => self.lane_undone(desk, lane, sentence),
             Report::LaneChecked(check) => self.lane_checked(desk, lane, check),
             Report::LaneUpToDate { delivered } => self.lane_up_to_date(desk, lane, delivered),

@@ -240,6 +240,10 @@ impl Watched {
 
 /// What is new for people to read in the journal.
 fn told(watched: &Watched, news: &PullNews) -> Option<String> {
+    // What became of it is told by itself.
+    if news.standing != PullStanding::Open {
+        return None;
+    }
     let before = watched.news.as_ref().map_or(&[][..], |known| &known.holds[..]);
     match (before == news.holds, news.holds.is_empty()) {
         (true, _) => None,

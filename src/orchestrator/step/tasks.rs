@@ -34,7 +34,11 @@ impl Run {
             desk.journal(self.info.id, Subject::Task(task), attempt, What::Task(event), detail);
         self.enter_places(desk, task, after);
         if let (Some(attempt), None) = (before.pull(), after.pull()) {
-            self.forget(desk, &Effect::WatchPr { run: self.info.id, task, attempt }.key());
+            let (run, watch) = (self.info.id, Effect::WatchPr { run: self.info.id, task, attempt });
+            let watched = self.forget(desk, &watch.key()).is_some();
+            if watched && matches!(after, TaskState::Cancelled | TaskState::Skipped) {
+                self.owe(desk, Effect::ClosePr { run, task, attempt });
+            }
         }
         self.consequences(desk, task, before, after);
         seq

@@ -9,7 +9,7 @@ use crate::runner::job::{Report, Reporter, RunInfo, StepFailure, ToAttempt};
 use crate::runner::lanes::{lane_pull, pulls};
 use crate::runner::project::told;
 use crate::runner::shop::Inner;
-use crate::state::{PullNews, PullStanding};
+use crate::state::{Part, PullNews, PullStanding};
 
 type Told = mpsc::UnboundedReceiver<ToAttempt>;
 
@@ -34,6 +34,17 @@ pub(crate) async fn lane(
 ) -> Result<Report, StepFailure> {
     let project = shop.projects.open(&run.project).await?;
     watch(shop, run, &lane_pull(run, &project, lane)?, reporter, told).await
+}
+
+/// Closes the pull request of a task or lane that was given up. Its branch stays.
+pub(crate) async fn close(shop: &Inner, run: &RunInfo, part: Part) -> Result<Report, StepFailure> {
+    let project = shop.projects.open(&run.project).await?;
+    let pull = match part {
+        Part::Task(task) => pulls::pull(run, task),
+        Part::Lane(lane) => lane_pull(run, &project, lane)?,
+    };
+    project.forge.close(&pull).await.map_err(|error| pulls::failure(&error))?;
+    Ok(Report::Closed)
 }
 
 async fn watch(

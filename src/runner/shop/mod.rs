@@ -410,6 +410,9 @@ async fn carry_out(
         Effect::WatchLanePr { lane, .. } => {
             lanes::watch::lane(&shop, run, *lane, &reporter, told).await
         }
+        Effect::ClosePr { .. } | Effect::CloseLanePr { .. } => {
+            lanes::watch::close(&shop, run, job.effect.key().part).await
+        }
         Effect::MoveLane { lane, from, to, .. } => {
             lanes::undo::move_back(&shop, run, *lane, from, to).await
         }
@@ -438,6 +441,7 @@ fn crash_points(effect: &Effect) -> (&'static str, &'static str) {
         Effect::OpenPr { .. } => ("pull.begun", "pull.done"),
         Effect::MergePr { .. } => ("merge.begun", "merge.done"),
         Effect::WatchPr { .. } | Effect::WatchLanePr { .. } => ("watch.begun", "watch.done"),
+        Effect::ClosePr { .. } | Effect::CloseLanePr { .. } => ("watch.begun", "watch.done"),
         Effect::MoveLane { .. } | Effect::DropLane { .. } | Effect::RevertLane { .. } => {
             ("undo.begun", "undo.done")
         }

@@ -229,7 +229,10 @@ impl Outside {
         }
         match job {
             Effect::Attempt { .. } => panic!("BUG: attempts are attached"),
-            Effect::WatchPr { .. } | Effect::WatchLanePr { .. } => {
+            Effect::WatchPr { .. }
+            | Effect::WatchLanePr { .. }
+            | Effect::ClosePr { .. }
+            | Effect::CloseLanePr { .. } => {
                 panic!("BUG: nobody else acts on pull requests here")
             }
             Effect::PrepareLane { lane, .. } => {

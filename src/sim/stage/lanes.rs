@@ -54,9 +54,11 @@ impl Inner {
             return vec![act.report()];
         }
         match &job.effect {
-            Effect::Attempt { .. } | Effect::WatchPr { .. } | Effect::WatchLanePr { .. } => {
-                Vec::new()
-            }
+            Effect::Attempt { .. }
+            | Effect::WatchPr { .. }
+            | Effect::WatchLanePr { .. }
+            | Effect::ClosePr { .. }
+            | Effect::CloseLanePr { .. } => Vec::new(),
             Effect::PrepareLane { run, lane, .. } => {
                 let head = self.commit();
                 let head = self.heads.entry((*run, *lane)).or_insert(head).clone();
@@ -115,6 +117,8 @@ impl Inner {
             | Effect::MergePr { .. }
             | Effect::WatchPr { .. }
             | Effect::WatchLanePr { .. }
+            | Effect::ClosePr { .. }
+            | Effect::CloseLanePr { .. }
             | Effect::MoveLane { .. }
             | Effect::DropLane { .. }
             | Effect::RevertLane { .. }

@@ -7,8 +7,8 @@ use crate::orchestrator::step::verbs::{Plan, done, is_alive, nothing};
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::ToAttempt;
 use crate::state::{
-    BlockedOn, EffectKey, Ending, LaneRecord, LaneState, Outcome, ParkReason, Part, TaskEvent,
-    TaskState, Verb,
+    BlockedOn, Effect, EffectKey, Ending, LaneRecord, LaneState, Outcome, ParkReason, Part,
+    TaskEvent, TaskState, Verb,
 };
 
 /// What becomes of a task that an operator pauses.
@@ -76,8 +76,8 @@ impl Run {
     }
 
     fn forget_task_effects(&mut self, desk: &mut Desk, task: TaskIx) {
-        let own = Part::Task(task);
-        let keys: Vec<_> = self.effects.keys().filter(|k| k.part == own).copied().collect();
+        let own = |key: &&EffectKey| key.part == Part::Task(task) && key.verb != Verb::Watch;
+        let keys: Vec<_> = self.effects.keys().filter(own).copied().collect();
         for key in keys {
             self.forget(desk, &key);
         }
@@ -148,8 +148,15 @@ impl Run {
 
     /// Nothing more is made of lanes; a merge under way comes to its end.
     fn forget_lanes(&mut self, desk: &mut Desk) {
+        let run = self.info.id;
+        for lane in self.info.clone().graph.lane_ixs() {
+            if self.effects.contains_key(&Effect::WatchLanePr { run, lane }.key()) {
+                self.owe(desk, Effect::CloseLanePr { run, lane });
+            }
+        }
         let own = |key: &&EffectKey| {
-            matches!(key.part, Part::Lane(_)) && !matches!(key.verb, Verb::Merge | Verb::Undo)
+            matches!(key.part, Part::Lane(_))
+                && !matches!(key.verb, Verb::Merge | Verb::Undo | Verb::Close)
         };
         let keys: Vec<EffectKey> = self.effects.keys().filter(own).copied().collect();
         for key in keys {
