@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::agents::Agent;
 use crate::agents::process::{Environment, Launcher};
+use crate::app::github::on_github;
 use crate::config::{AgentProfile, Config, Home};
 use crate::discord;
 use crate::graph::SandboxKind;
@@ -53,6 +54,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(agents(config).await);
     findings.push(walls(config).await);
     findings.push(program("tmux", "agents with `environment: {type: tmux}` need it"));
+    findings.extend(github(config).await);
     if let Some(options) = &config.discord {
         findings.extend(bot(options).await);
     }
@@ -73,6 +75,41 @@ async fn bot(options: &discord::Options) -> Vec<Finding> {
         Finding { what: "discord", verdict, sentence: checked.sentence }
     });
     told.collect()
+}
+
+/// Whether the repositories of the projects that are on GitHub can be worked on.
+async fn github(config: &Config) -> Vec<Finding> {
+    let finding = |verdict, sentence| Finding { what: "github", verdict, sentence };
+    let on = match on_github(config) {
+        Ok(Some(on)) => on,
+        Ok(None) => return Vec::new(),
+        Err(failure) => {
+            let sentence = failure.to_string().replace("\n  hint:", ";");
+            return vec![finding(Verdict::Wrong, sentence)];
+        }
+    };
+    let mut findings = Vec::new();
+    for (project, repo) in &on.repos {
+        findings.push(match on.account.check(repo).await {
+            Ok(()) => {
+                finding(Verdict::Fine, format!("`{project}` is {repo}, and may be pushed to"))
+            }
+            Err(error) => finding(Verdict::Wrong, format!("`{project}`: {error}")),
+        });
+    }
+    let webhook = config.github.as_ref().and_then(|github| github.webhook.as_ref());
+    findings.push(match webhook {
+        Some(webhook) => {
+            finding(Verdict::Fine, format!("webhooks are heard at {}", webhook.listen))
+        }
+        None => {
+            let poll = config.github.as_ref().map(|github| github.poll).unwrap_or_default();
+            let every = humantime::format_duration(poll);
+            let sentence = format!("no webhook; GitHub is asked every {every}");
+            finding(Verdict::Note, sentence)
+        }
+    });
+    findings
 }
 
 async fn git() -> Finding {

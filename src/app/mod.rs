@@ -23,6 +23,7 @@ use crate::crash;
 use crate::discord::board::House;
 use crate::discord::bot::{self, Bot};
 use crate::failure::Failure;
+use crate::forge::github::Account;
 use crate::git::{DiskFloor, Git, Identity, Method, UserRepo};
 use crate::graph::{self, Framework, Graph};
 use crate::ids::{ProjectId, check_name};
@@ -56,6 +57,7 @@ pub struct Running {
     control: Option<control::Server>,
     bot: Option<Bot>,
     github: Option<github::Followers>,
+    account: Option<Arc<Account>>,
 }
 
 impl App {
@@ -265,7 +267,8 @@ impl App {
             }
             _ => None,
         };
-        Ok(Running { handle, engine: Some(engine), control, bot, github })
+        let account = self.shop.on_github().map(|on| on.account.clone());
+        Ok(Running { handle, engine: Some(engine), control, bot, github, account })
     }
 }
 
@@ -319,6 +322,9 @@ impl Running {
     }
 
     async fn sign_off(&mut self) {
+        if let Some(account) = &self.account {
+            tracing::info!(counts = ?account.counts(), "what GitHub was asked");
+        }
         if let Some(bot) = self.bot.take() {
             bot.end().await;
         }

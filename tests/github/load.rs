@@ -32,7 +32,7 @@ fn a_large_graph_stays_inside_the_limits() {
     let (tasks, per_minute) = asked.map_or((TASKS, PER_MINUTE), |tasks| (tasks, 60));
     let stage = Stage::new("");
     let config = std::fs::read_to_string(stage.config()).unwrap();
-    let pace = format!("pace: {{per_minute: {per_minute}, per_hour: {}}}", tasks.max(200) * 4);
+    let pace = format!("pace: {{per_minute: {per_minute}, per_hour: 450}}");
     let config = config.replace("pace: {per_minute: 60000, per_hour: 60000}", &pace);
     let config = config.replace("poll: 50ms", "poll: 1s");
     stage.world.write("config.yaml", &config);
@@ -42,7 +42,10 @@ fn a_large_graph_stays_inside_the_limits() {
     for task in 0..tasks {
         writeln!(graph, "  - {{id: t{task}, description: x}}").unwrap();
     }
-    let said = stage.run(&graph);
+    let (file, repo) = (stage.graph(&graph), stage.world.repo().display().to_string());
+    let file = file.display().to_string();
+    let log = "error,taskloom::app=info";
+    let said = stage.taskloom(&["run", &file, "--repo", &repo, "--log", log]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     let exchanges = stage.hub.exchanges();
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
@@ -63,6 +66,7 @@ fn a_large_graph_stays_inside_the_limits() {
         exchanges.len(),
         exchanges.last().unwrap().at_ms / 1000
     );
+    println!("{}", said.err.trim_end());
     kinds.iter().for_each(|(kind, count)| println!("{count:6} {kind}"));
     // One to open and one to merge each task and the lane.
     assert_eq!(changes, 2 * tasks + 2);

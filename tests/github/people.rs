@@ -184,3 +184,31 @@ tasks:
     stage.end(daemon);
     stage.finish();
 }
+
+#[test]
+fn a_run_that_rests_hears_of_a_review_after_a_restart() {
+    let stage = Stage::new("");
+    let graph = "
+name: g
+workstreams: [{id: default, approval: {count: 2}}]
+tasks: [{id: one, description: x}]
+";
+    let daemon = stage.serve(graph);
+    stage.until_lane("awaits approval");
+    until("the run rests", || stage.world.state_of_run() == "succeeded");
+    let lane = stage.lane_pull();
+    stage.end(daemon);
+    stage.hub.review(lane.number, "octocat", "APPROVED", "", &[]);
+    stage.hub.review(lane.number, "hubot", "APPROVED", "", &[]);
+    // One of them takes it back before anybody looks.
+    stage.hub.review(lane.number, "hubot", "DISMISSED", "", &[]);
+    let daemon = stage.world.serve_with("warn", &stage.variables);
+    until("one review is counted", || {
+        stage.world.json(&["show", "g/1"])["lanes"][0].to_string().contains("alice")
+    });
+    assert!(stage.hub.pull("/w/default").unwrap().open);
+    stage.hub.review(lane.number, "hubot", "APPROVED", "", &[]);
+    stage.until_lane("merged");
+    stage.end(daemon);
+    stage.finish();
+}

@@ -147,6 +147,7 @@ fn view_json(view: &RunView) -> Value {
             json!({
                 "id": spec.id, "state": record.state.word(), "merged": record.merged,
                 "failure": record.failure, "pr": record.pr, "check": record.checked,
+                "approvals": record.decisions, "watched": record.watched,
                 "delivered": record.delivered,
             })
         })

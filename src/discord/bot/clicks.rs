@@ -360,7 +360,19 @@ pub(crate) fn said(receipt: &Receipt) -> Post {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let _ = write!(text, "\n-# also: {}{more}", names.join(", "));
     }
+    for moved in receipt.moves.iter().take(8) {
+        let _ = write!(text, "\n- {moved}");
+    }
     Post::text(text)
+}
+
+/// What would be done by a command that is to be said again to do it.
+pub(crate) fn planned(receipt: &Receipt) -> Post {
+    let mut post = said(receipt);
+    let plan = post.content.trim_start_matches(['✓', '·', ' ']);
+    post.content =
+        format!("This would be done: {plan}\n-# say it again with `do_it: True`, and it is done");
+    post
 }
 
 /// What would be done, and a button to do it.

@@ -14,7 +14,12 @@ use crate::ids::CommitId;
 const PUSH_TRIES: usize = 3;
 
 /// What git says when it is not let in.
-const NOT_LET_IN: &[&str] = &["Authentication failed", "could not read Username", "403", "401"];
+const NOT_LET_IN: &[&str] = &[
+    "Authentication failed",
+    "could not read Username",
+    "returned error: 401",
+    "returned error: 403",
+];
 
 impl GitHub {
     fn remote(&self, token: &str) -> Remote {

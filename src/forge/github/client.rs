@@ -20,6 +20,9 @@ const PUT_OFF_MAX: u32 = 3;
 /// asks for a minute at least.
 const PUT_OFF: Duration = Duration::from_secs(60);
 
+/// A wait that is worth a line in the log.
+const LONG: Duration = Duration::from_secs(60);
+
 /// How many answers are kept to be asked for conditionally.
 const KEPT_MAX: usize = 2_000;
 
@@ -256,6 +259,9 @@ impl Client {
 
     async fn wait(&self, change: bool) {
         let mut wait = locked(&self.pace).reserve(self.clock.now(), change);
+        if wait > LONG {
+            tracing::warn!(wait_s = wait.as_secs(), "GitHub: a request waits for its limits");
+        }
         while !wait.is_zero() {
             tokio::time::sleep(wait).await;
             wait = locked(&self.pace).more(self.clock.now());

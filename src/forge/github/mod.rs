@@ -100,6 +100,26 @@ impl Account {
         self.any.notify_waiters();
     }
 
+    /// Says what keeps the engine from working on a repository.
+    pub async fn check(&self, name: &str) -> Result<(), Error> {
+        let what = "show the repository";
+        let repo = self.client.get(&format!("/repos/{name}"), what).await?;
+        let denied = |why: &str| Error::Denied {
+            forge: "GitHub".to_owned(),
+            what: format!("let {name} be worked on"),
+            why: why.to_owned(),
+        };
+        let repo = repo
+            .ok_or_else(|| denied("there is no such repository, or the token does not reach it"))?;
+        if repo["archived"] == true {
+            return Err(denied("it is archived"));
+        }
+        if repo["permissions"]["push"] == false {
+            return Err(denied("the token may not push"));
+        }
+        Ok(())
+    }
+
     /// How long between two looks.
     pub fn interval(&self) -> Duration {
         self.options.interval
@@ -424,22 +444,7 @@ impl Forge for GitHub {
     }
 
     async fn check(&self) -> Result<(), Error> {
-        let what = "show the repository";
-        let repo = self.client().get(&self.path(""), what).await?;
-        let denied = |why: &str| Error::Denied {
-            forge: "GitHub".to_owned(),
-            what: format!("work on {}", self.repo),
-            why: why.to_owned(),
-        };
-        let repo = repo
-            .ok_or_else(|| denied("there is no such repository, or the token does not reach it"))?;
-        if repo["archived"] == true {
-            return Err(denied("it is archived"));
-        }
-        if repo["permissions"]["push"] == false {
-            return Err(denied("the token may not push"));
-        }
-        Ok(())
+        self.account.check(&self.repo).await
     }
 
     async fn publish(&self, branch: &BranchName) -> Result<(), Error> {

@@ -33,7 +33,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { per_minute: 60, per_hour: 400 }
+        Self { per_minute: 60, per_hour: 450 }
     }
 }
 

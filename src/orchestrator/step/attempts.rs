@@ -71,6 +71,10 @@ impl Run {
                 let outcome = AttemptOutcome::Failed { class, message, kept };
                 self.attempt_ended(desk, task, AttemptEnd::bare(outcome));
             }
+            Report::Failed(failure) if key.verb == Verb::Watch => {
+                let why = format!("not watched until the next start: {}", failure.message);
+                self.note(desk, task, What::Remark, Some(why));
+            }
             Report::Failed(failure) => self.task_job_failed(desk, task, key, failure),
             Report::LanePrepared { .. }
             | Report::Undone { .. }

@@ -24,7 +24,7 @@ use crate::graph::LaneIx;
 use crate::orchestrator::command::{Answer, Command, Submitted};
 use crate::orchestrator::world::{Desk, Run, World};
 use crate::runner::{Report, RunInfo, ToAttempt};
-use crate::state::{EffectKey, Ending, Part, RunRecord, Subject, TaskState, What};
+use crate::state::{self, EffectKey, Ending, Part, RunRecord, Subject, TaskState, What};
 use crate::store::Batch;
 use crate::time::Timestamp;
 
@@ -157,6 +157,11 @@ impl Run {
         }
         if let Report::News(news) = report {
             return self.lane_news(desk, lane, news);
+        }
+        if let (Report::Failed(failure), state::Verb::Watch) = (&report, key.verb) {
+            let why = format!("not watched until the next start: {}", failure.message);
+            self.lane_note(desk, lane, What::Remark, Some(why));
+            return;
         }
         self.forget(desk, key);
         match report {

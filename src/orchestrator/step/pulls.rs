@@ -46,7 +46,9 @@ impl Run {
     pub(crate) fn consider_task(&mut self, desk: &mut Desk, task: TaskIx) {
         let state = self.tasks[task.at()].state;
         // One that is being merged is told by the merge itself how it stands.
-        if !matches!(state, TaskState::PrCreated { .. } | TaskState::AwaitingApproval { .. }) {
+        let pull =
+            matches!(state, TaskState::PrCreated { .. } | TaskState::AwaitingApproval { .. });
+        if !pull || self.is_undoing(self.graph().task(task).lane) {
             return;
         }
         let Some(watched) = self.tasks[task.at()].more.as_ref().and_then(|m| m.watched.clone())
@@ -129,6 +131,10 @@ impl Run {
         let watched = self.tasks[task.at()].more_mut().watched.get_or_insert_default();
         watched.held = Some(why.clone());
         self.task_event(desk, task, TaskEvent::MergePostponed, Some(why));
+        if self.record.cancelled {
+            self.task_event(desk, task, TaskEvent::Cancelled, None);
+            return;
+        }
         let seq = self.task_event(desk, task, TaskEvent::ApprovalAsked, None);
         self.notify_task_approval(desk, task, seq);
         self.merge_next(desk, lane);
@@ -140,6 +146,10 @@ impl Run {
         self.lane_mut(lane).queue.retain(|queued| *queued != task);
         let what = "its branch moved before it was merged".to_owned();
         self.task_event(desk, task, TaskEvent::MergePostponed, Some(what));
+        if self.record.cancelled {
+            self.task_event(desk, task, TaskEvent::Cancelled, None);
+            return;
+        }
         let commit = self.tasks[task.at()].proposal().map(|p| p.commit.clone());
         let watched = self.tasks[task.at()].more_mut().watched.get_or_insert_default();
         // What was seen before it moved says nothing any more.
@@ -161,9 +171,10 @@ impl Run {
     }
 
     /// Does what follows from how a lane's pull request was found.
-    fn consider_lane(&mut self, desk: &mut Desk, lane: LaneIx) {
+    pub(crate) fn consider_lane(&mut self, desk: &mut Desk, lane: LaneIx) {
         let state = self.lanes[lane.at()].state;
-        if !matches!(state, LaneState::PrCreated | LaneState::AwaitingApproval) {
+        let pull = matches!(state, LaneState::PrCreated | LaneState::AwaitingApproval);
+        if !pull || self.is_undoing(lane) {
             return;
         }
         let Some(watched) = self.lanes[lane.at()].watched.clone() else { return };
@@ -216,6 +227,12 @@ impl Run {
     pub(crate) fn lane_held(&mut self, desk: &mut Desk, lane: LaneIx, why: String) {
         self.lane_mut(lane).watched.get_or_insert_default().held = Some(why.clone());
         self.lane_event(desk, lane, LaneEvent::MergePostponed, Some(why));
+        if self.record.cancelled {
+            let run = self.info.id;
+            self.forget(desk, &Effect::WatchLanePr { run, lane }.key());
+            self.owe(desk, Effect::CloseLanePr { run, lane });
+            return;
+        }
         let seq = self.lane_event(desk, lane, LaneEvent::ApprovalAsked, None);
         self.notify_lane_approval(desk, lane, seq);
     }

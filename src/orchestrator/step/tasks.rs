@@ -4,7 +4,7 @@ use crate::graph::{LaneIx, TaskIx};
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::ToAttempt;
 use crate::state::{
-    AttemptRecord, BlockedOn, Effect, EffectKey, LaneEvent, LaneFailure, LaneState, Subject,
+    AttemptRecord, BlockedOn, Effect, EffectKey, LaneEvent, LaneFailure, LaneState, Part, Subject,
     TaskEvent, TaskState, Verb, What,
 };
 
@@ -40,8 +40,20 @@ impl Run {
                 self.owe(desk, Effect::ClosePr { run, task, attempt });
             }
         }
+        let given_up = |state| matches!(state, TaskState::Cancelled | TaskState::Skipped);
+        if given_up(before) && !given_up(after) {
+            self.keep_pull_open(desk, task);
+        }
         self.consequences(desk, task, before, after);
         seq
+    }
+
+    /// A pull request that was to be closed is wanted again.
+    fn keep_pull_open(&mut self, desk: &mut Desk, task: TaskIx) {
+        let own = |key: &&EffectKey| key.part == Part::Task(task) && key.verb == Verb::Close;
+        for key in self.effects.keys().filter(own).copied().collect::<Vec<_>>() {
+            self.forget(desk, &key);
+        }
     }
 
     /// Something to remember about a task besides its state.

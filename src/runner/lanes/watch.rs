@@ -1,15 +1,21 @@
 //! Looking again and again at a pull request on which others act too, until the engine has seen
 //! enough.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use crate::forge::Pull;
 use crate::graph::{LaneIx, TaskIx};
 use crate::runner::job::{Report, Reporter, RunInfo, StepFailure, ToAttempt};
 use crate::runner::lanes::{lane_pull, pulls};
-use crate::runner::project::told;
+use crate::runner::project::{Project, told};
 use crate::runner::shop::Inner;
 use crate::state::{Part, PullNews, PullStanding};
+
+/// How long to wait where the project's repository cannot be opened.
+const AGAIN: Duration = Duration::from_secs(60);
 
 type Told = mpsc::UnboundedReceiver<ToAttempt>;
 
@@ -21,7 +27,8 @@ pub(crate) async fn task(
     reporter: &Reporter,
     told: Told,
 ) -> Result<Report, StepFailure> {
-    watch(shop, run, &pulls::pull(run, task), reporter, told).await
+    let project = opened(shop, run, reporter).await;
+    watch(&project, &pulls::pull(run, task), reporter, told).await
 }
 
 /// Watches a lane's pull request.
@@ -32,8 +39,8 @@ pub(crate) async fn lane(
     reporter: &Reporter,
     told: Told,
 ) -> Result<Report, StepFailure> {
-    let project = shop.projects.open(&run.project).await?;
-    watch(shop, run, &lane_pull(run, &project, lane)?, reporter, told).await
+    let project = opened(shop, run, reporter).await;
+    watch(&project, &lane_pull(run, &project, lane)?, reporter, told).await
 }
 
 /// Closes the pull request of a task or lane that was given up. Its branch stays.
@@ -47,14 +54,26 @@ pub(crate) async fn close(shop: &Inner, run: &RunInfo, part: Part) -> Result<Rep
     Ok(Report::Closed)
 }
 
+/// The project's doors, whatever it takes: what is not watched goes on for nobody.
+async fn opened(shop: &Inner, run: &RunInfo, reporter: &Reporter) -> Arc<Project> {
+    loop {
+        match shop.projects.open(&run.project).await {
+            Ok(project) => return project,
+            Err(failure) => {
+                let why = format!("cannot be looked at: {}", failure.message);
+                reporter.report(Report::Remark(why));
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
 async fn watch(
-    shop: &Inner,
-    run: &RunInfo,
+    project: &Project,
     pull: &Pull,
     reporter: &Reporter,
     mut ears: Told,
 ) -> Result<Report, StepFailure> {
-    let project = shop.projects.open(&run.project).await?;
     let mut last: Option<PullNews> = None;
     let mut trouble: Option<String> = None;
     loop {

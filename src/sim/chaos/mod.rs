@@ -5,6 +5,7 @@
 
 mod graphs;
 mod oracle;
+mod others;
 mod outside;
 
 use std::collections::VecDeque;
@@ -20,7 +21,8 @@ use crate::orchestrator::world::{HOLDS, World};
 use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, Target, Undo, Verb};
 use crate::runner::{Report, RunInfo, ToAttempt};
 use crate::state::{
-    Effect, EffectKey, LaneState, Part, ProjectRecord, RunOptions, RunRecord, RunState, TaskState,
+    self, Effect, EffectKey, LaneState, Part, ProjectRecord, RunOptions, RunRecord, RunState,
+    TaskState,
 };
 use crate::store::{MemoryStore, Store as _};
 use crate::time::Timestamp;
@@ -150,6 +152,13 @@ impl Chaos {
             84..92 => {
                 self.pass_time();
                 self.turn()
+            }
+            92..96 => {
+                // Whoever watches looks again.
+                let run = &self.world.runs[&RunId(1)];
+                let watched = run.effects.values().filter(|e| e.key().verb == state::Verb::Watch);
+                self.jobs.extend(watched.cloned().collect::<Vec<_>>());
+                Ok(())
             }
             _ => self.crash(),
         }
@@ -377,6 +386,11 @@ impl Chaos {
             self.global(GlobalVerb::Resume { project: Some(project) });
             return Ok(false);
         }
+        let looks = self.looks_owed();
+        if !looks.is_empty() {
+            self.jobs.extend(looks);
+            return Ok(false);
+        }
         let verbs = self.what_people_owe();
         if !verbs.is_empty() {
             verbs.into_iter().for_each(|verb| self.command(verb));
@@ -390,6 +404,28 @@ impl Chaos {
             && self.inbox.is_empty()
             && self.jobs.is_empty()
             && run.record.state != RunState::Open)
+    }
+
+    /// Pull requests at which another look is needed before anything goes on.
+    fn looks_owed(&self) -> Vec<Effect> {
+        let run = &self.world.runs[&RunId(1)];
+        let owed = run.effects.values().filter(|effect| {
+            let (watched, waits) = match effect.key().part {
+                Part::Task(task) => {
+                    let record = &run.tasks[task.at()];
+                    let waits = record.state.pull().is_some();
+                    (record.more.as_ref().and_then(|more| more.watched.clone()), waits)
+                }
+                Part::Lane(lane) => {
+                    let record = &run.lanes[lane.at()];
+                    (record.watched.clone(), record.state.has_pull())
+                }
+            };
+            effect.key().verb == state::Verb::Watch
+                && waits
+                && watched.is_none_or(|watched| watched.waits() || !watched.unheard().is_empty())
+        });
+        owed.cloned().collect()
     }
 
     fn what_people_owe(&self) -> Vec<Verb> {

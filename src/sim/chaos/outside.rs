@@ -7,9 +7,10 @@ use crate::entropy::Entropy;
 use crate::graph::LaneIx;
 use crate::ids::CommitId;
 use crate::runner::{Report, RunInfo, StepFailure, ToAttempt};
+use crate::sim::chaos::others::Others;
 use crate::state::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Effect, EffectKey, FailureClass, LaneCheck,
-    ParkReason, Proposal, Question, Step, Usage,
+    ParkReason, Part, Proposal, Question, Step, Usage,
 };
 use crate::time::Timestamp;
 
@@ -37,6 +38,7 @@ pub(crate) struct Outside {
     pub(crate) ahead: BTreeMap<LaneIx, u32>,
     target: CommitId,
     commits: u64,
+    others: Others,
 }
 
 fn commit(number: u64) -> CommitId {
@@ -45,8 +47,11 @@ fn commit(number: u64) -> CommitId {
 
 impl Outside {
     pub(super) fn new(seed: u64) -> Self {
+        let mut dice = Entropy::seeded(seed ^ 0x5eed);
+        let others = Others::new(dice.below(2) == 0);
         Self {
-            dice: Entropy::seeded(seed ^ 0x5eed),
+            dice,
+            others,
             wild: true,
             attempts: BTreeMap::new(),
             followed: BTreeSet::new(),
@@ -229,30 +234,39 @@ impl Outside {
         }
         match job {
             Effect::Attempt { .. } => panic!("BUG: attempts are attached"),
-            Effect::WatchPr { .. }
-            | Effect::WatchLanePr { .. }
-            | Effect::ClosePr { .. }
-            | Effect::CloseLanePr { .. } => {
-                panic!("BUG: nobody else acts on pull requests here")
-            }
+            Effect::WatchPr { .. } | Effect::WatchLanePr { .. } => self.look(info, job.key().part),
+            Effect::ClosePr { .. } | Effect::CloseLanePr { .. } => Report::Closed,
             Effect::PrepareLane { lane, .. } => {
                 let head = self.commit();
                 let head = self.heads.entry(*lane).or_insert(head).clone();
                 Report::LanePrepared { head }
             }
             Effect::MoveLane { lane, from, to, .. } => {
-                let at = self.heads.get(lane);
-                assert!(at == Some(from) || at == Some(to), "a lane is moved from where it is not");
+                // Somebody may have added to it, and then it is left alone.
+                if self.heads.get(lane).is_none_or(|at| at != from && at != to) {
+                    let class = FailureClass::Internal;
+                    return Report::Failed(StepFailure::new(class, "somebody added to it"));
+                }
                 self.heads.insert(*lane, to.clone());
                 Report::Undone { sentence: "moved back".to_owned() }
             }
             Effect::DropLane { .. } | Effect::RevertLane { .. } => {
                 Report::Undone { sentence: "given up".to_owned() }
             }
-            Effect::OpenPr { .. } | Effect::OpenLanePr { .. } => {
-                Report::PrOpened { url: "pr".to_owned(), shared: false }
+            Effect::OpenPr { commit, .. } => self.open(job.key().part, commit.clone()),
+            Effect::OpenLanePr { lane, .. } => {
+                let head = self.heads[lane].clone();
+                self.open(job.key().part, head)
             }
             Effect::MergePr { task, .. } => {
+                if self.others.shared && self.chance(10) {
+                    return Report::Held { why: "a rule".to_owned() };
+                }
+                if self.others.shared && self.chance(10) {
+                    let pushed = self.commit();
+                    self.others.push(job.key().part, pushed);
+                    return Report::TargetMoved;
+                }
                 if self.chance(8) {
                     let failure = StepFailure::new(FailureClass::Conflict, "as drawn");
                     return Report::Failed(failure);
@@ -268,6 +282,9 @@ impl Outside {
                 if *target != self.target {
                     return Report::TargetMoved;
                 }
+                if self.others.shared && self.chance(8) {
+                    return Report::Held { why: "a rule".to_owned() };
+                }
                 let commit = self.merge(job.key());
                 if self.chance(4) {
                     self.target = commit.clone();
@@ -275,6 +292,22 @@ impl Outside {
                 Report::Merged { commit, delivered: None }
             }
         }
+    }
+
+    fn open(&mut self, part: Part, head: CommitId) -> Report {
+        self.others.opened(part, head);
+        Report::PrOpened { url: "pr".to_owned(), shared: self.others.shared }
+    }
+
+    fn look(&mut self, info: &RunInfo, part: Part) -> Report {
+        let news = self.commit();
+        let (found, merged) = self.others.look(&mut self.dice, part, news.clone(), !self.wild);
+        if let (true, Part::Task(task)) = (merged, part) {
+            let lane = info.graph.task(task).lane;
+            self.heads.insert(lane, news);
+            *self.ahead.entry(lane).or_default() += 1;
+        }
+        Report::News(found)
     }
 
     fn check(&mut self, lane: LaneIx) -> Report {

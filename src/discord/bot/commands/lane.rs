@@ -1,6 +1,6 @@
 //! `/lane`: everything that can be done to an integration branch.
 
-use crate::discord::bot::clicks::said;
+use crate::discord::bot::clicks::{planned, said};
 use crate::discord::bot::commands::open;
 use crate::discord::bot::front::Carry;
 use crate::discord::bot::{Context, Trouble, complete};
@@ -10,13 +10,13 @@ use crate::discord::post::Post;
 use crate::discord::text::{fit, inline};
 use crate::graph::LaneIx;
 use crate::ids::LaneId;
-use crate::orchestrator::{RunView, Target, Verb};
+use crate::orchestrator::{RunView, Target, Undo, Verb};
 
 /// Lanes: look at one, let it be merged, try its merge again
 #[poise::command(
     slash_command,
     subcommand_required,
-    subcommands("show", "checks", "merge", "reject", "retry")
+    subcommands("show", "checks", "merge", "reject", "retry", "reset")
 )]
 pub(crate) async fn lane(_: Context<'_>) -> Result<(), Trouble> {
     Ok(())
@@ -27,6 +27,7 @@ async fn carry(
     level: Level,
     named: &str,
     label: &str,
+    dry_run: bool,
     verb: impl FnOnce(LaneId) -> Verb,
 ) -> Result<(), Trouble> {
     let line = open(&ctx, true).await?;
@@ -36,7 +37,8 @@ async fn carry(
         let verb = verb(view.info.graph.lane(lane).id.clone());
         let on = On::Lane(view.info.id, lane);
         let carry = Carry { actor: &line.actor, permit: &permit, view: &view, on, label };
-        Ok(said(&front.carry_out(carry, verb, false).await?))
+        let receipt = front.carry_out(carry, verb, dry_run).await?;
+        Ok(if dry_run { planned(&receipt) } else { said(&receipt) })
     };
     line.finish(done.await).await;
     Ok(())
@@ -114,7 +116,7 @@ async fn merge(
     lane: String,
 ) -> Result<(), Trouble> {
     let verb = |id| Verb::Approve { target: Target::Lane(id), commit: None };
-    carry(ctx, Level::Approver, &lane, "Approve", verb).await
+    carry(ctx, Level::Approver, &lane, "Approve", false, verb).await
 }
 
 /// Send a lane's pull request back (decline)
@@ -127,7 +129,7 @@ async fn reject(
     #[description = "why"] note: Option<String>,
 ) -> Result<(), Trouble> {
     let verb = |id| Verb::Reject { target: Target::Lane(id), commit: None, note };
-    carry(ctx, Level::Approver, &lane, "Reject", verb).await
+    carry(ctx, Level::Approver, &lane, "Reject", false, verb).await
 }
 
 /// Try the merge of a failed lane again
@@ -140,5 +142,35 @@ async fn retry(
 ) -> Result<(), Trouble> {
     let verb =
         |id| Verb::Retry { target: Target::Lane(id), note: None, fresh: false, downstream: false };
-    carry(ctx, Level::Operator, &lane, "Retry", verb).await
+    carry(ctx, Level::Operator, &lane, "Retry", false, verb).await
+}
+
+/// How a lane is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, poise::ChoiceParameter)]
+pub(crate) enum Back {
+    /// To where it began; what is in its target is reverted by a pull request.
+    #[name = "to where it began"]
+    ToBase,
+    /// For good.
+    #[name = "for good, with its branches and pull requests"]
+    ForGood,
+}
+
+/// Take back what was merged into a lane (undo, revert, tear down)
+#[poise::command(slash_command)]
+async fn reset(
+    ctx: Context<'_>,
+    #[description = "the lane"]
+    #[autocomplete = "complete::lane"]
+    lane: String,
+    #[description = "how far"] back: Option<Back>,
+    #[description = "without it you are told what would move"] do_it: Option<bool>,
+) -> Result<(), Trouble> {
+    let verb = |lane| Verb::Undo {
+        what: match back {
+            Some(Back::ForGood) => Undo::TearDown { lane },
+            Some(Back::ToBase) | None => Undo::Lane { lane },
+        },
+    };
+    carry(ctx, Level::Approver, &lane, "Take back", do_it != Some(true), verb).await
 }

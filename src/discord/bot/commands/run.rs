@@ -1,14 +1,14 @@
 //! `/run`: everything that can be done to a run.
 
 use crate::discord::board::{cards, words};
-use crate::discord::bot::clicks::said;
+use crate::discord::bot::clicks::{planned, said};
 use crate::discord::bot::commands::open;
 use crate::discord::bot::front::Carry;
 use crate::discord::bot::{Context, Trouble, complete};
 use crate::discord::gate::Level;
 use crate::discord::keys::On;
 use crate::discord::post::Post;
-use crate::orchestrator::{RunView, Verb};
+use crate::orchestrator::{RunView, Undo, Verb};
 
 /// How many runs are listed.
 const RUNS_LISTED: usize = 15;
@@ -17,7 +17,7 @@ const RUNS_LISTED: usize = 15;
 #[poise::command(
     slash_command,
     subcommand_required,
-    subcommands("list", "show", "graph", "pause", "resume", "cancel")
+    subcommands("list", "show", "graph", "pause", "resume", "cancel", "reset")
 )]
 pub(crate) async fn run(_: Context<'_>) -> Result<(), Trouble> {
     Ok(())
@@ -142,4 +142,28 @@ async fn cancel(
     run: String,
 ) -> Result<(), Trouble> {
     carry(ctx, Some(run), "Cancel the run", Verb::Cancel { task: None }).await
+}
+
+/// Take a whole run back, lane by lane, and give it up (undo, revert)
+#[poise::command(slash_command)]
+async fn reset(
+    ctx: Context<'_>,
+    #[description = "the run; the latest without one"]
+    #[autocomplete = "complete::run"]
+    run: Option<String>,
+    #[description = "without it you are told what would move"] do_it: Option<bool>,
+) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let (front, label, dry_run) = (ctx.data(), "Take back", do_it != Some(true));
+        let found = front.run(&line.actor, Level::Approver, run.as_deref(), label).await;
+        let (permit, view) = found?;
+        let on = On::Run(view.info.id);
+        let carry = Carry { actor: &line.actor, permit: &permit, view: &view, on, label };
+        let verb = Verb::Undo { what: Undo::Run };
+        let receipt = front.carry_out(carry, verb, dry_run).await?;
+        Ok(if dry_run { planned(&receipt) } else { said(&receipt) })
+    };
+    line.finish(done.await).await;
+    Ok(())
 }

@@ -342,6 +342,11 @@ impl Run {
             }
         }
         self.outdate_dependents(desk, &moving.tasks);
+        // What was concluded about it is void, also where only skipped tasks were in it.
+        if self.lanes[lane.at()].state.next(LaneEvent::Reopened).is_ok() {
+            self.forget_lane_effects(desk, lane);
+            self.lane_event(desk, lane, LaneEvent::Reopened, None);
+        }
         let open = self.lanes[lane.at()].state.takes_tasks();
         self.ready.set_open(lane, open);
         self.merge_next(desk, lane);
@@ -388,5 +393,6 @@ impl Run {
         self.notify_lane_failed(desk, lane, seq, &message);
         self.merge_next(desk, lane);
         self.lane_progress(desk, lane);
+        self.consider_lane(desk, lane);
     }
 }
