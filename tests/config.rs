@@ -16,13 +16,15 @@ fn the_example_says_what_holds_without_it() {
     let text = include_str!("../config.example.yaml");
     let example = Config::parse(text, Some(Path::new("/home/ada"))).unwrap();
     let plain = Config::parse("", Some(Path::new("/home/ada"))).unwrap();
-    let (default_agent, agents, projects, discord) = (
+    let (default_agent, agents, projects, discord, github) = (
         example.default_agent.clone(),
         example.agents.clone(),
         example.projects.clone(),
         example.discord.clone(),
+        example.github.clone(),
     );
-    assert_eq!(example, Config { default_agent, agents, projects, discord, ..plain });
+    assert_eq!(example, Config { default_agent, agents, projects, discord, github, ..plain });
+    assert_eq!(example.github, Config::parse("github: {}", None).unwrap().github);
     let bare = Config::parse("discord: {guild: '1'}", None).unwrap().discord.unwrap();
     let bot = example.discord.unwrap();
     let defaults = |bot: &taskloom::discord::Options| {

@@ -39,6 +39,9 @@ fn plain(text: &str) -> String {
         let id = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         id.len() == 10 && id.chars().all(|c| c.is_ascii_hexdigit())
     };
-    let word = |word| if commit(word) { "COMMIT" } else { word };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    let word = |word: &str| {
+        let bare = word.trim_end();
+        if commit(bare) { format!("COMMIT{}", &word[bare.len()..]) } else { word.to_owned() }
+    };
+    text.split_inclusive(char::is_whitespace).map(word).collect()
 }

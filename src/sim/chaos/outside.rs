@@ -241,15 +241,7 @@ impl Outside {
                 let head = self.heads.entry(*lane).or_insert(head).clone();
                 Report::LanePrepared { head }
             }
-            Effect::MoveLane { lane, from, to, .. } => {
-                // Somebody may have added to it, and then it is left alone.
-                if self.heads.get(lane).is_none_or(|at| at != from && at != to) {
-                    let class = FailureClass::Internal;
-                    return Report::Failed(StepFailure::new(class, "somebody added to it"));
-                }
-                self.heads.insert(*lane, to.clone());
-                Report::Undone { sentence: "moved back".to_owned() }
-            }
+            Effect::MoveLane { lane, from, to, .. } => self.move_back(*lane, from, to),
             Effect::DropLane { .. } | Effect::RevertLane { .. } => {
                 Report::Undone { sentence: "given up".to_owned() }
             }
@@ -292,6 +284,16 @@ impl Outside {
                 Report::Merged { commit, delivered: None }
             }
         }
+    }
+
+    /// Somebody may have added to the lane, and then it is left alone.
+    fn move_back(&mut self, lane: LaneIx, from: &CommitId, to: &CommitId) -> Report {
+        if self.heads.get(&lane).is_none_or(|at| at != from && at != to) {
+            let class = FailureClass::Internal;
+            return Report::Failed(StepFailure::new(class, "somebody added to it"));
+        }
+        self.heads.insert(lane, to.clone());
+        Report::Undone { sentence: "moved back".to_owned() }
     }
 
     fn open(&mut self, part: Part, head: CommitId) -> Report {
