@@ -33,6 +33,41 @@ fn a_graph_becomes_pull_requests_and_ends_in_the_target() {
     stage.finish();
 }
 
+/// What its agent says, doubts and stumbles over.
+const TALKATIVE: &str = "
+name: checkout
+workstreams: [{id: payments, approval: true, checks: ['test -f refund.txt']}]
+tasks:
+  - id: refund
+    title: Refund in whole cents
+    workstream_id: payments
+    description: |
+      Money is refunded in **whole cents**.
+
+      - round half to even
+    completion_gate: test -s refund.txt
+    primary_agent:
+      framework: shell
+      command: |
+        echo done > refund.txt
+        taskloom task '{\"signal\":\"concern\",\"text\":\"@octo fixes #12: is <b>half to even</b> meant?\"}'
+        taskloom task '{\"signal\":\"ops_concern\",\"text\":\"the test runner is slow\"}'
+        taskloom task '{\"signal\":\"done\",\"summary\":\"Rounds half to even.\\n\\nSee `refund.txt`.\"}'
+";
+
+#[test]
+fn a_pull_request_says_what_was_verified_said_and_doubted() {
+    let stage = Stage::new("");
+    let said = stage.run(TALKATIVE);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let state = stage.hub.state();
+    let bodies: Vec<String> =
+        state.pulls.iter().map(|pull| format!("# {}\n\n{}\n", pull.title, pull.body)).collect();
+    drop(state);
+    insta::assert_snapshot!(plain(&bodies.join("\n========\n")));
+    stage.finish();
+}
+
 /// Commits are others each time.
 fn plain(text: &str) -> String {
     let commit = |word: &str| {

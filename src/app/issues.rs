@@ -219,10 +219,12 @@ async fn say(handle: &Handle, on: &OnGitHub, run: RunId) -> bool {
 fn progress(view: &RunView) -> String {
     let graph = &view.info.graph;
     let done = view.tasks.iter().filter(|task| task.state.is_success()).count();
+    let waits = view.lanes.iter().any(|lane| lane.state.waits_for_person());
+    let state = if waits { "waits for approval".to_owned() } else { view.run.state.to_string() };
     let mut text = format!(
         "**Taskloom run `{}`**: {}, {done} of {} tasks done\n\n| task | | pull request |\n|---|---|---|\n",
         view.info.name,
-        view.run.state,
+        state,
         view.tasks.len()
     );
     for task in graph.order().iter().take(TASKS_LISTED) {

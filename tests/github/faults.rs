@@ -95,6 +95,7 @@ fn f05_a_rule_of_githubs_own_holds_a_merge_back_until_it_is_met() {
     let why = stage.taskloom(&["status", "g"]);
     assert!(why.out.contains("Required status check \"ci\" is expected"), "{}", why.out);
     assert!(stage.hub.pull("/w/default").unwrap().merged.is_none());
+    assert!(why.out.contains("https://github.com/octo/shop/pull/2"), "{}", why.out);
     stage.hub.conclude(lane.number, "ci", "success", "");
     stage.until_lane("merged");
     merged_once(&stage);

@@ -169,10 +169,15 @@ pub(crate) fn next_steps(
     }
     for (spec, record) in graph.lanes().iter().zip(&view.lanes) {
         if record.state == LaneState::AwaitingApproval {
-            let branch = view.info.branches().lane(&spec.id);
-            let repo = refs::quoted(&view.info.project.repo);
-            let main = &view.info.project.default_branch;
-            steps.push(format!("git -C {repo} diff {main}...{branch}"));
+            steps.push(match (&record.watched, &record.pr) {
+                (Some(_), Some(pr)) => pr.clone(),
+                _ => {
+                    let branch = view.info.branches().lane(&spec.id);
+                    let repo = refs::quoted(&view.info.project.repo);
+                    let main = &view.info.project.default_branch;
+                    format!("git -C {repo} diff {main}...{branch}")
+                }
+            });
             steps.push(format!("{program} approve --lane {name}/{}", spec.id));
         } else if matches!(record.state, LaneState::Failed { why } if why != LaneFailure::Task) {
             steps.push(format!("{program} retry --lane {name}/{}", spec.id));

@@ -4,8 +4,8 @@
 //! Before a commit is pushed, `refs/taskloom/pushed/<digest of branch>/<commit>` says so: whatever
 //! stands at GitHub and is not among those was put there by somebody else.
 
-use crate::forge::github::GitHub;
 use crate::forge::github::client::outside;
+use crate::forge::github::{GitHub, numbers_below};
 use crate::forge::{Error, digest, is_ours};
 use crate::git::{self, Bare, BranchName, Push, Pushed, RefChange, RefName, Remote};
 use crate::ids::CommitId;
@@ -178,6 +178,7 @@ impl GitHub {
     ) -> Result<(), Error> {
         self.drop_there(branch, commit).await?;
         let mut gone = self.bare.heads(&pushed_below(branch)).await?;
+        gone.extend(self.bare.heads(&numbers_below(branch)).await?);
         let there = there_ref(branch);
         gone.extend(self.bare.lookup(&there).await?.map(|at| (there, at)));
         let name = branch.to_ref();

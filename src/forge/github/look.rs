@@ -1,15 +1,12 @@
 //! Looking at what others do with a pull request.
 //!
-//! One conditional request for the list of open pull requests serves all that are watched in a
-//! repository: it tells head and time of the last change of each, and what is as it was costs
-//! nothing. Only what changed is looked at more closely; checks change without a trace in the
-//! list and are asked for by the commit.
+//! One conditional request for a pull request tells whether anything changed, and costs nothing if
+//! it did not. Only what changed is looked at more closely; checks leave no trace there and are
+//! asked for by the commit.
 
 use std::collections::HashMap;
-use std::sync::Mutex as Locked;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
-
-use tokio::sync::Mutex;
 
 use crate::forge::github::GitHub;
 use crate::forge::github::wire::{
@@ -20,8 +17,8 @@ use crate::ids::CommitId;
 use crate::state::{Approval, Objection, PullNews, PullStanding};
 use crate::time::Timestamp;
 
-/// For how long a list serves those who look at the same time.
-const LIST_SERVES: Duration = Duration::from_secs(1);
+/// Within this time of a change another may leave no trace: GitHub counts in seconds.
+const SAME_MOMENT: Duration = Duration::from_secs(2);
 
 /// How much of what a check or a person says goes to an agent.
 const TEXT_CHARS_MAX: usize = 4_000;
@@ -29,17 +26,9 @@ const TEXT_CHARS_MAX: usize = 4_000;
 /// How a pull request's merge stands, in GitHub's words, when GitHub does not know yet.
 const UNKNOWN: &str = "unknown";
 
-/// What was seen of a repository.
+/// What was seen of a repository: what people said of its pull requests.
 #[derive(Default)]
-pub(super) struct Seen {
-    list: Mutex<Option<List>>,
-    talks: Locked<HashMap<u64, Talk>>,
-}
-
-struct List {
-    at: Timestamp,
-    open: HashMap<u64, PullJson>,
-}
+pub(super) struct Seen(Mutex<HashMap<u64, Talk>>);
 
 /// What people said about a pull request up to a change of it.
 #[derive(Clone, Default)]
@@ -60,24 +49,14 @@ impl GitHub {
     /// How a pull request is found.
     pub(super) async fn news(&self, pull: &Pull) -> Result<PullNews, Error> {
         let found = self.known(pull).await?;
-        let number = found.map(|found| found.number);
-        let number = number.ok_or_else(|| Error::NotOpen { head: pull.head.clone() })?;
-        // What the list does not hold is closed, or so new that the list lags behind.
-        let listed = self.listed(number).await?;
-        let found = match listed.filter(|listed| listed.head.name == pull.head.as_str()) {
-            Some(listed) => listed,
-            None => self
-                .pull(number)
-                .await?
-                .ok_or_else(|| Error::NotOpen { head: pull.head.clone() })?,
-        };
+        let found = found.ok_or_else(|| Error::NotOpen { head: pull.head.clone() })?;
         let mut news = PullNews {
             standing: PullStanding::Open,
             head: found.head.sha.clone(),
             holds: Vec::new(),
             objections: Vec::new(),
             approvals: Vec::new(),
-            mergeable: None,
+            mergeable: found.mergeable_state.clone().filter(|word| word != UNKNOWN),
         };
         if !found.is_open() {
             news.standing = match found.merge_commit_sha.clone().filter(|_| found.is_merged()) {
@@ -98,26 +77,7 @@ impl GitHub {
         if self.account.options.checks_go_back {
             news.objections.extend(verdicts.objections);
         }
-        // The list says nothing of it, and it matters only where something is held back.
-        let detail = self.pull(number).await?;
-        let word = detail.and_then(|detail| detail.mergeable_state);
-        news.mergeable = word.filter(|word| word != UNKNOWN);
         Ok(news)
-    }
-
-    /// An open pull request as the list of all of them has it.
-    async fn listed(&self, number: u64) -> Result<Option<PullJson>, Error> {
-        let mut list = self.seen.list.lock().await;
-        let now = self.account.clock.now();
-        let serves = |list: &List| now.since(list.at) < LIST_SERVES && list.at <= now;
-        if !list.as_ref().is_some_and(serves) {
-            let what = "list pull requests";
-            let open = self.client().list(&self.path("/pulls?state=open"), what).await?;
-            let open: Vec<PullJson> = read_all(open, what)?;
-            let open = open.into_iter().map(|pull| (pull.number, pull)).collect();
-            *list = Some(List { at: now, open });
-        }
-        Ok(list.as_ref().and_then(|list| list.open.get(&number)).cloned())
     }
 
     /// What people said, asked for again only if something changed.
@@ -127,8 +87,9 @@ impl GitHub {
             return Ok(known);
         }
         let mut talk = Talk { updated_at: found.updated_at.clone(), ..Talk::default() };
-        // Nobody has said anything about what was not touched since it was opened.
-        if found.updated_at != found.created_at {
+        // Nobody has said anything about what was opened just now and not touched since.
+        let new = found.updated_at == found.created_at && !self.is_settled(&found.created_at);
+        if !new {
             let what = "show what was said of a pull request";
             let number = found.number;
             let path = self.path(&format!("/pulls/{number}/reviews"));
@@ -145,12 +106,12 @@ impl GitHub {
 
     fn is_settled(&self, updated_at: &str) -> bool {
         let now = self.account.clock.now();
-        let since = |at: Timestamp| now.since(at) > Duration::from_secs(2);
+        let since = |at: Timestamp| now.since(at) > SAME_MOMENT;
         Timestamp::parse_rfc3339(updated_at).is_some_and(since)
     }
 
-    fn talks(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Talk>> {
-        self.seen.talks.lock().expect("BUG: nobody panics with this lock")
+    fn talks(&self) -> MutexGuard<'_, HashMap<u64, Talk>> {
+        self.seen.0.lock().expect("BUG: nobody panics with this lock")
     }
 
     /// The name by which the engine's journal knows somebody whose word counts.

@@ -199,7 +199,8 @@ impl GitHub {
         }
         let Some(found) = self.look_up(pull).await? else { return Ok(None) };
         self.note(&pull.head, &found).await?;
-        Ok(Some(found))
+        // A list leaves out how it was merged, or could be.
+        self.pull(found.number).await
     }
 
     /// Finds the pull request of a head branch where nothing is noted: the open one, else the

@@ -4,7 +4,7 @@ use crate::graph::{LaneIx, TaskIx};
 use crate::notify::{Ask, Notice, NoticeKind};
 use crate::orchestrator::step::attempts::first_line;
 use crate::orchestrator::world::{Desk, Run};
-use crate::state::{BlockedOn, Outcome, Question, TaskState};
+use crate::state::{BlockedOn, Outcome, Question, TaskState, Watched};
 
 /// How many lines of a message a notice holds; the rest is in the log.
 const MESSAGE_LINES_MAX: usize = 12;
@@ -13,6 +13,12 @@ const MESSAGE_LINES_MAX: usize = 12;
 pub(crate) fn send(desk: &mut Desk, notice: &Notice) {
     let text = serde_json::to_string(notice).expect("BUG: a notice is plain data");
     desk.batch.notices.push((notice.seq, text));
+}
+
+/// Where a pull request is seen by others, and why it is not merged there.
+fn seen(watched: &Watched, pr: Option<&String>) -> Vec<String> {
+    let held = watched.held.as_ref().map(|why| format!("the forge does not merge it: {why}"));
+    held.into_iter().chain(pr.cloned()).collect()
 }
 
 impl Run {
@@ -81,6 +87,9 @@ impl Run {
             }
             notice.lines.extend(proposal.protected.iter().cloned());
         }
+        let more = self.tasks[task.at()].more.as_ref();
+        let watched = more.and_then(|more| Some((more.watched.as_ref()?, more.pr.as_ref())));
+        notice.lines.extend(watched.into_iter().flat_map(|(watched, pr)| seen(watched, pr)));
         notice.task = Some(id);
         notice.asks = vec![Ask::Approve, Ask::Reject];
         send(desk, &notice);
@@ -105,6 +114,9 @@ impl Run {
         if doubts > 0 {
             notice.lines.push(format!("{doubts} design concern(s) were raised"));
         }
+        let record = &self.lanes[lane.at()];
+        let watched = record.watched.as_ref().map(|watched| seen(watched, record.pr.as_ref()));
+        notice.lines.extend(watched.into_iter().flatten());
         notice.lane = Some(id);
         notice.asks = vec![Ask::Approve, Ask::Reject];
         send(desk, &notice);

@@ -25,7 +25,7 @@ use crate::runner::instructions::{NOTHING, NUDGE};
 use crate::runner::job::{AttemptContext, Found, Job, Report, Reporter, RunInfo, StepFailure};
 use crate::runner::project::Project;
 use crate::runner::shop::Inner;
-use crate::state::{AttemptEnd, AttemptOutcome, FailureClass, Proposal, Step};
+use crate::state::{AttemptEnd, AttemptOutcome, FailureClass, Step};
 
 pub(crate) use ears::Ears;
 use prepare::Launched;
@@ -233,16 +233,7 @@ impl Attempt<'_> {
             }
             self.point_branch(&collected.commit).await?;
             crash::point("attempt.pointed");
-            return Ok(AttemptOutcome::Proposed(Proposal {
-                base: prepared.lane.clone(),
-                commits: collected.commits,
-                files: collected.files,
-                insertions: collected.insertions,
-                deletions: collected.deletions,
-                protected: collected.protected,
-                commit: collected.commit,
-                evidence,
-            }));
+            return Ok(AttemptOutcome::Proposed(collected.proposed(&prepared.lane, evidence)));
         }
         unreachable!("BUG: the rounds of a gate are bounded")
     }

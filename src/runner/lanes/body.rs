@@ -25,8 +25,8 @@ pub(crate) fn of_task(run: &RunInfo, context: &PullContext) -> String {
     if let Some(proposal) = &pulled.proposal {
         let _ = write!(
             body,
-            "{} file(s), +{} −{}, at {}.",
-            proposal.files,
+            "{}, +{} −{}, at {}.",
+            count(proposal.files, "file"),
             proposal.insertions,
             proposal.deletions,
             proposal.commit.short()
@@ -69,8 +69,11 @@ pub(crate) fn of_lane(run: &RunInfo, lane: LaneIx, context: &PullContext) -> Str
     if let Some(check) = &context.check {
         let _ = write!(
             body,
-            ": {} commit(s), {} file(s), +{} −{}",
-            check.ahead, check.files, check.insertions, check.deletions
+            ": {}, {}, +{} −{}",
+            count(check.ahead, "commit"),
+            count(check.files, "file"),
+            check.insertions,
+            check.deletions
         );
     }
     body.push_str(".\n\n");
@@ -102,6 +105,10 @@ pub(crate) fn of_lane(run: &RunInfo, lane: LaneIx, context: &PullContext) -> Str
     let tokens = context.tasks.iter().map(|pulled| pulled.usage.tokens).sum();
     cost(&mut body, tokens, context.tasks.iter().map(|pulled| pulled.usage.usd).sum());
     cut(body)
+}
+
+fn count(n: u32, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 fn bullet(task: &Task, pulled: &Pulled) -> String {

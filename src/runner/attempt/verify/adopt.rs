@@ -4,7 +4,7 @@ use crate::runner::attempt::verify::gate::Gate;
 use crate::runner::attempt::{Attempt, Break, Ears};
 use crate::runner::job::StepFailure;
 use crate::runner::lanes::pulls::{branch, failure, head_of};
-use crate::state::{AttemptOutcome, FailureClass, Proposal, Step};
+use crate::state::{AttemptOutcome, FailureClass, Step};
 
 impl Attempt<'_> {
     /// Brings in what stands on the task's branch where others push, and verifies it.
@@ -36,15 +36,6 @@ impl Attempt<'_> {
             }
         };
         self.point_branch(&collected.commit).await?;
-        Ok(AttemptOutcome::Proposed(Proposal {
-            base: lane,
-            commits: collected.commits,
-            files: collected.files,
-            insertions: collected.insertions,
-            deletions: collected.deletions,
-            protected: collected.protected,
-            commit: collected.commit,
-            evidence,
-        }))
+        Ok(AttemptOutcome::Proposed(collected.proposed(&lane, evidence)))
     }
 }

@@ -8,7 +8,7 @@ use crate::runner::attempt::{Attempt, Break};
 use crate::runner::job::{Report, StepFailure};
 use crate::runner::lanes::pulls::branch;
 use crate::runner::project::{told, trouble};
-use crate::state::FailureClass;
+use crate::state::{Evidence, FailureClass, Proposal};
 use crate::time::Timestamp;
 
 /// Paths that decide what runs on other people's machines, or what later agents are told. A person
@@ -32,6 +32,19 @@ pub(in crate::runner::attempt) struct Collected {
     pub(in crate::runner::attempt) deletions: u32,
     /// Paths that a person must let through, with the reason.
     pub(in crate::runner::attempt) protected: Vec<String>,
+}
+
+impl Collected {
+    /// What is proposed to the lane, which is at `base`.
+    pub(in crate::runner::attempt) fn proposed(
+        self,
+        base: &CommitId,
+        evidence: Option<Evidence>,
+    ) -> Proposal {
+        let Self { commit, commits, files, insertions, deletions, protected } = self;
+        let base = base.clone();
+        Proposal { base, commits, files, insertions, deletions, protected, commit, evidence }
+    }
 }
 
 impl Attempt<'_> {
