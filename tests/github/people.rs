@@ -212,3 +212,42 @@ tasks: [{id: one, description: x}]
     stage.end(daemon);
     stage.finish();
 }
+
+#[test]
+fn what_a_person_pushes_must_pass_the_gate_and_an_approval_does_not_outlive_it() {
+    let stage = Stage::new("");
+    let graph = "
+name: g
+workstreams: [{id: default, auto_merge: true}]
+tasks:
+  - id: one
+    description: writes a file
+    approval: {count: 2}
+    max_attempts: 3
+    completion_gate: '! test -f bad.txt'
+";
+    let daemon = stage.serve(graph);
+    until("it waits for people", || stage.state("one") == "awaits approval");
+    let pull = stage.pull("one");
+    stage.hub.review(pull.number, "octocat", "APPROVED", "", &[]);
+    let approvals = || {
+        let shown = stage.taskloom(&["show", "g/1/one"]).out;
+        shown.matches("approved by alice").count()
+    };
+    until("the review counts", || approvals() == 1);
+    stage.hub.repo().edit(&pull.head, "bad.txt", "by hand\n");
+    stage.hub.change(pull.number, |_| ());
+    until("the agent has mended it", || {
+        let file = file(&stage, &pull.head, "one.txt");
+        file.is_some_and(|text| text.contains("what was pushed fails the gate"))
+    });
+    until("it waits for people again", || stage.state("one") == "awaits approval");
+    assert_eq!(approvals(), 0, "what was approved is not what is there");
+    assert!(file(&stage, &pull.head, "bad.txt").is_none());
+    assert_eq!(stage.pull("one").number, pull.number);
+    stage.hub.review(pull.number, "octocat", "APPROVED", "", &[]);
+    stage.hub.review(pull.number, "hubot", "APPROVED", "", &[]);
+    stage.until_lane("merged");
+    stage.end(daemon);
+    stage.finish();
+}

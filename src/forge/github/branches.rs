@@ -57,7 +57,7 @@ impl GitHub {
     /// Sets one of the engine's branches at GitHub, unless somebody else has pushed to it.
     pub(super) async fn set_there(&self, branch: &BranchName, to: &CommitId) -> Result<(), Error> {
         let pushed = self.pushed(branch).await?;
-        self.bare.note(&pushed_ref(branch, to), to).await?;
+        self.note_pushed(branch, to).await?;
         let mut from = match pushed.is_empty() {
             true => None,
             false => self.there(branch).await?,
@@ -86,6 +86,15 @@ impl GitHub {
             }
         }
         Err(Error::Busy { base: branch.clone(), tries: PUSH_TRIES })
+    }
+
+    /// From now on a commit on a branch is the engine's own, to be replaced by what follows it.
+    pub(super) async fn note_pushed(
+        &self,
+        branch: &BranchName,
+        commit: &CommitId,
+    ) -> Result<(), Error> {
+        Ok(self.bare.note(&pushed_ref(branch, commit), commit).await?)
     }
 
     pub(super) async fn push(

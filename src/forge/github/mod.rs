@@ -467,7 +467,12 @@ impl Forge for GitHub {
     }
 
     async fn take_aside(&self, head: &BranchName) -> Result<Option<CommitId>, Error> {
-        self.bring_aside(head).await
+        let there = self.bring_aside(head).await?;
+        if let Some(commit) = &there {
+            // It is the engine's to go on from, once it was taken in.
+            self.note_pushed(head, commit).await?;
+        }
+        Ok(there)
     }
 
     async fn look(&self, pull: &Pull) -> Result<PullNews, Error> {

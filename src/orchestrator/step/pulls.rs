@@ -93,7 +93,10 @@ impl Run {
             return self.attempt_failed(desk, task, class, message);
         }
         self.count_reviews(task, news);
-        if !watched.waits() {
+        if watched.waits() {
+            // What has come to hold it back lets others go first.
+            self.leave_queue(desk, task);
+        } else {
             self.ask_or_merge(desk, task);
         }
     }
@@ -104,6 +107,7 @@ impl Run {
         let lane = self.graph().task(task).lane;
         let asks = matches!(self.tasks[task.at()].state, TaskState::AwaitingApproval { .. });
         if !asks && missing {
+            self.leave_queue(desk, task);
             let seq = self.task_event(desk, task, TaskEvent::ApprovalAsked, None);
             self.notify_task_approval(desk, task, seq);
         } else if asks && !missing {
