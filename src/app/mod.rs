@@ -381,16 +381,25 @@ fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {
         idle_timeout: config.timeouts.idle,
         gate_timeout: config.timeouts.gate,
         grace: config.timeouts.grace,
-        method: match config.git.merge_method {
-            config::MergeMethod::Merge => Method::Merge,
-            config::MergeMethod::Squash => Method::Squash,
-            config::MergeMethod::Rebase => Method::Rebase,
-        },
+        method: method(config.git.merge_method),
+        methods: config
+            .projects
+            .iter()
+            .filter_map(|project| Some((project.id.clone(), method(project.merge_method?))))
+            .collect(),
         co_authors: config.git.co_authors.clone(),
         identity: Identity::new(&config.git.author_name, &config.git.author_email)?,
         floor: disk_floor(config),
         helper: std::env::current_exe().context("this program does not find itself")?,
     })
+}
+
+fn method(configured: config::MergeMethod) -> Method {
+    match configured {
+        config::MergeMethod::Merge => Method::Merge,
+        config::MergeMethod::Squash => Method::Squash,
+        config::MergeMethod::Rebase => Method::Rebase,
+    }
 }
 
 /// What must stay free where the worktrees are.

@@ -156,6 +156,8 @@ pub struct Project {
     pub default_branch: Option<String>,
     /// Where in it graphs lie that can be submitted by name.
     pub graphs: PathBuf,
+    /// How its pull requests are merged, if otherwise than those of others.
+    pub merge_method: Option<MergeMethod>,
     /// Its name on GitHub, if pull requests are made there.
     pub github: Option<String>,
 }

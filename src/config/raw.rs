@@ -142,6 +142,8 @@ struct RawProject {
     #[serde(default)]
     graphs: Option<String>,
     #[serde(default)]
+    merge_method: Option<RawMergeMethod>,
+    #[serde(default)]
     github: Option<String>,
 }
 
@@ -271,14 +273,20 @@ impl Raw {
     }
 }
 
+impl RawMergeMethod {
+    fn check(self) -> MergeMethod {
+        match self {
+            Self::Merge => MergeMethod::Merge,
+            Self::Squash => MergeMethod::Squash,
+            Self::Rebase => MergeMethod::Rebase,
+        }
+    }
+}
+
 impl RawGit {
     fn check(self) -> GitOptions {
         GitOptions {
-            merge_method: match self.merge_method {
-                RawMergeMethod::Merge => MergeMethod::Merge,
-                RawMergeMethod::Squash => MergeMethod::Squash,
-                RawMergeMethod::Rebase => MergeMethod::Rebase,
-            },
+            merge_method: self.merge_method.check(),
             author_name: self.author_name.unwrap_or_else(|| "Taskloom".to_owned()),
             author_email: self.author_email.unwrap_or_else(|| "taskloom@localhost".to_owned()),
             co_authors: self.co_authors,
@@ -339,7 +347,8 @@ fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, F
             return Err(Failure::config(format!("project `{id}` is there twice")));
         }
         let link = expand(&project.link, home)?;
-        let RawProject { default_branch, graphs, github, .. } = project;
+        let RawProject { default_branch, graphs, merge_method, github, .. } = project;
+        let merge_method = merge_method.map(RawMergeMethod::check);
         let github = github.map(|repo| repo_name(id.as_str(), &repo)).transpose()?;
         let graphs = PathBuf::from(graphs.unwrap_or_else(|| GRAPHS_DEFAULT.to_owned()));
         if graphs.is_absolute() || graphs.components().any(|part| part == Component::ParentDir) {
@@ -348,7 +357,7 @@ fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, F
             ))
             .hint("name a directory inside it, such as `graphs`"));
         }
-        projects.push(Project { id, link, default_branch, graphs, github });
+        projects.push(Project { id, link, default_branch, graphs, merge_method, github });
     }
     Ok(projects)
 }

@@ -70,3 +70,16 @@ fn the_token_is_seen_by_git_alone_and_in_no_argument() {
     stage.world.holds_nowhere(&basic);
     stage.finish();
 }
+
+#[test]
+fn a_project_may_merge_otherwise_than_the_others() {
+    let stage = Stage::new("git: {merge_method: merge}\n");
+    let config = std::fs::read_to_string(stage.config()).unwrap();
+    let config =
+        config.replace("default_branch: main}", "default_branch: main, merge_method: squash}");
+    stage.world.write("config.yaml", &config);
+    assert_eq!(stage.run(CHAIN).code, 0);
+    let tip = stage.hub.repo().git(&["show", "-s", "--format=%P", "main"]);
+    assert_eq!(tip.split_whitespace().count(), 1, "{tip}");
+    stage.finish();
+}

@@ -92,7 +92,7 @@ async fn merge_result(
     let join = Combine {
         ours: target,
         theirs: commit,
-        method: shop.options.method,
+        method: shop.method(run),
         message: &message(run, lane),
         by: &shop.options.identity,
         at: written_at(newest.first()),

@@ -72,7 +72,7 @@ pub(crate) async fn merge(
     let order = MergeOrder {
         head: commit,
         base: Some(checked_on),
-        method: shop.options.method,
+        method: shop.method(run),
         message: &message(run, lane),
         trailers: &trailers,
         by: &shop.options.identity,

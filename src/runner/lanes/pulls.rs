@@ -53,7 +53,7 @@ pub(crate) async fn merge(
     let order = MergeOrder {
         head: commit,
         base: None,
-        method: shop.options.method,
+        method: shop.method(run),
         message: &format!("{}: {}", spec.id, spec.title),
         trailers: &trailers,
         by: &shop.options.identity,

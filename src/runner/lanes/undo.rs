@@ -139,7 +139,7 @@ async fn reverse(
     let commit = bare.commit(merged).await.map_err(|error| trouble(&error))?;
     let parent = commit.parents.first().cloned();
     // A rebase has put several commits on top of what the target was.
-    let before = match (shop.options.method, onto) {
+    let before = match (shop.method(run), onto) {
         (Method::Rebase, Some(onto)) => Some(onto.clone()),
         _ => parent,
     };

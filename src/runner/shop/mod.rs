@@ -21,7 +21,7 @@ use crate::graph::{AgentSpec, Framework, Graph, SandboxKind};
 use crate::ids::{CommitId, ProfileName, ProjectId};
 use crate::notify::Streams;
 use crate::runner::attempt;
-use crate::runner::job::{Executor, Job, Report, Reporter, StepFailure, ToAttempt};
+use crate::runner::job::{Executor, Job, Report, Reporter, RunInfo, StepFailure, ToAttempt};
 use crate::runner::lanes;
 use crate::runner::lanes::pulls;
 use crate::runner::layout::Layout;
@@ -61,6 +61,8 @@ pub struct Options {
     pub github: Option<OnGitHub>,
     /// How pull requests are merged.
     pub method: Method,
+    /// The same in some projects.
+    pub methods: BTreeMap<ProjectId, Method>,
     /// Who commits.
     pub identity: Identity,
     /// Who is named beside them, by the name of who submitted the run: `Ada <ada@example.org>`.
@@ -189,6 +191,11 @@ impl Shop {
 }
 
 impl Inner {
+    /// How pull requests of a run are merged.
+    pub(crate) fn method(&self, run: &RunInfo) -> Method {
+        self.options.methods.get(&run.project.id).copied().unwrap_or(self.options.method)
+    }
+
     fn under_way(&self) -> MutexGuard<'_, HashMap<EffectKey, UnderWay>> {
         self.under_way.lock().expect("BUG: nobody panics with this lock")
     }
