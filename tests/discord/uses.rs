@@ -217,6 +217,26 @@ async fn a_graph_that_changed_goes_on_from_what_is_done() {
     stage.behaved();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_merged_is_taken_back_after_it_was_said_what_moves() {
+    let Some(stage) = Stage::new("").await else { return };
+    let shop = stage.channel("shop");
+    let graph = "name: two\ntasks:\n  - id: a\n    description: x\n    primary_agent: {framework: shell, command: 'echo a > one.txt'}\n";
+    stage.submit("alice", graph).await;
+    stage.message(&shop, "lane `default` waits for approval").await;
+    let lane = json!({ "lane": "two/1/default" });
+    let plan = stage.ask("alice", &shop, "lane reset", lane).await;
+    let told = plan.text();
+    assert!(told.starts_with("This would be done: lane `default` is taken back"), "{told}");
+    assert!(told.contains("- `taskloom/two/1/w/default` goes from"), "{told}");
+    assert_eq!(stage.world.state("a"), "merged");
+    let lane = json!({ "lane": "two/1/default", "do_it": true });
+    let done = stage.ask("alice", &shop, "lane reset", lane).await;
+    assert!(done.text().starts_with("✓ lane `default` is taken back"), "{}", done.text());
+    until("it is undone", async || (stage.world.state("a") == "stopped").then_some(())).await;
+    stage.behaved();
+}
+
 /// Every command once, in an order in which each has something to say.
 fn every_command() -> Vec<(&'static str, Value)> {
     let task = |more: Value| {
@@ -258,7 +278,10 @@ fn every_command() -> Vec<(&'static str, Value)> {
         ("lane checks", lane.clone()),
         ("lane merge", lane.clone()),
         ("lane reject", lane.clone()),
-        ("lane retry", lane),
+        ("lane retry", lane.clone()),
+        ("lane reset", lane),
+        ("run reset", run.clone()),
+        ("submit issue", json!({ "number": 3 })),
         ("project list", json!({})),
         ("project show", json!({})),
         ("project pause", json!({ "project": "shop" })),
