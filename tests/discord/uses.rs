@@ -266,6 +266,7 @@ fn every_command() -> Vec<(&'static str, Value)> {
         ("task approve", task(json!({}))),
         ("task reject", task(json!({ "note": "x" }))),
         ("task reopen", task(json!({}))),
+        ("task reset", task(json!({}))),
         ("task pause", json!({ "task": "wait/1/next" })),
         ("task resume", json!({ "task": "wait/1/next" })),
         ("task skip", json!({ "task": "wait/1/missing" })),

@@ -4,7 +4,7 @@ use serenity::all::Message;
 
 use crate::discord::board::words;
 use crate::discord::bot::answer::Line;
-use crate::discord::bot::clicks::said;
+use crate::discord::bot::clicks::{planned, said};
 use crate::discord::bot::commands::open;
 use crate::discord::bot::front::Carry;
 use crate::discord::bot::{Context, Trouble, complete};
@@ -14,7 +14,7 @@ use crate::discord::post::{Button, Post, Style};
 use crate::discord::text::{fit, inline};
 use crate::failure::Failure;
 use crate::graph::TaskIx;
-use crate::orchestrator::{RunView, Target, Verb};
+use crate::orchestrator::{RunView, Target, Undo, Verb};
 use crate::state::TaskState;
 
 /// Tasks: look at one, try it again, stop it, tell its agent something
@@ -23,7 +23,7 @@ use crate::state::TaskState;
     subcommand_required,
     subcommands(
         "show", "list", "retry", "skip", "stop", "cancel", "pause", "resume", "reopen", "priority",
-        "logs", "diff", "why", "steer", "answer", "approve", "reject", "add"
+        "logs", "diff", "why", "steer", "answer", "approve", "reject", "reset", "add"
     )
 )]
 pub(crate) async fn task(_: Context<'_>) -> Result<(), Trouble> {
@@ -38,6 +38,18 @@ async fn carry(
     label: &str,
     verb: impl FnOnce(crate::ids::TaskId) -> Verb,
 ) -> Result<(), Trouble> {
+    carry_or_plan(ctx, level, named, label, false, verb).await
+}
+
+/// The same, or only says what it would do.
+async fn carry_or_plan(
+    ctx: Context<'_>,
+    level: Level,
+    named: Option<String>,
+    label: &str,
+    dry_run: bool,
+    verb: impl FnOnce(crate::ids::TaskId) -> Verb,
+) -> Result<(), Trouble> {
     let line = open(&ctx, true).await?;
     let done = async {
         let front = ctx.data();
@@ -45,7 +57,8 @@ async fn carry(
         let verb = verb(view.info.graph.task(task).id.clone());
         let on = On::Task(view.info.id, task);
         let carry = Carry { actor: &line.actor, permit: &permit, view: &view, on, label };
-        Ok(said(&front.carry_out(carry, verb, false).await?))
+        let receipt = front.carry_out(carry, verb, dry_run).await?;
+        Ok(if dry_run { planned(&receipt) } else { said(&receipt) })
     };
     line.finish(done.await).await;
     Ok(())
@@ -241,6 +254,22 @@ async fn reopen(
     let downstream = downstream.unwrap_or(false);
     let verb = |task| Verb::Rewind { task, note, downstream };
     carry(ctx, Level::Operator, task, "Reopen", verb).await
+}
+
+/// Take the last merge into a lane back, or all that came after a task (undo)
+#[poise::command(slash_command)]
+async fn reset(
+    ctx: Context<'_>,
+    #[description = "the task; in its thread it need not be named"]
+    #[autocomplete = "complete::task"]
+    task: Option<String>,
+    #[description = "keep this one and take back what was merged after it"] after: Option<bool>,
+    #[description = "without it you are told what would move"] do_it: Option<bool>,
+) -> Result<(), Trouble> {
+    let verb = |task| Verb::Undo {
+        what: if after == Some(true) { Undo::After { task } } else { Undo::Task { task } },
+    };
+    carry_or_plan(ctx, Level::Approver, task, "Take back", do_it != Some(true), verb).await
 }
 
 /// Start a task before or after others (reprioritise, order)
