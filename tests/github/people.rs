@@ -202,7 +202,7 @@ tasks: [{id: one, description: x}]
     stage.hub.review(lane.number, "hubot", "APPROVED", "", &[]);
     // One of them takes it back before anybody looks.
     stage.hub.review(lane.number, "hubot", "DISMISSED", "", &[]);
-    let daemon = stage.world.serve_with("warn", &stage.variables);
+    let daemon = stage.daemon();
     until("one review is counted", || {
         stage.world.json(&["show", "g/1"])["lanes"][0].to_string().contains("alice")
     });

@@ -90,11 +90,17 @@ impl Stage {
         ended(self.program(args))
     }
 
+    /// A daemon.
+    pub(crate) fn daemon(&self) -> Child {
+        let daemon = self.world.serve_with("warn", &self.variables);
+        until("the daemon listens", || self.world.data().join("control.sock").exists());
+        daemon
+    }
+
     /// A daemon with a run.
     pub(crate) fn serve(&self, graph: &str) -> Child {
-        let daemon = self.world.serve_with("warn", &self.variables);
+        let daemon = self.daemon();
         let (graph, repo) = (self.graph(graph), self.world.repo().display().to_string());
-        until("the daemon listens", || self.world.data().join("control.sock").exists());
         let said = self.taskloom(&["submit", &graph.display().to_string(), "--repo", &repo]);
         assert_eq!(said.code, 0, "{}{}", said.out, said.err);
         daemon
