@@ -224,7 +224,7 @@ pub(crate) fn retry(id: &str) -> Verb {
     Verb::Retry { target: Target::Task(task(id)), note: None, fresh: false, downstream: false }
 }
 
-fn approve_lane(id: &str) -> Verb {
+pub(crate) fn approve_lane(id: &str) -> Verb {
     Verb::Approve { target: Target::Lane(id.parse().unwrap()), commit: None }
 }
 

@@ -8,16 +8,17 @@ use async_trait::async_trait;
 use taskloom::ids::RunId;
 use taskloom::notify::Silent;
 use taskloom::orchestrator::{
-    Command, Doors, GlobalCommand, GlobalVerb, Options, Role, Scope, Target, Verb, spawn,
+    Command, Doors, GlobalCommand, GlobalVerb, Options, Role, Scope, Target, Undo, Verb, spawn,
 };
-use taskloom::sim::{Act, ManualClock, Stage};
+use taskloom::sim::{Act, LaneAct, ManualClock, Stage};
 use taskloom::state::{
-    AttemptRecord, Entry, FailureClass, Outcome, ParkReason, ProjectRecord, RunRecord, TaskState,
+    AttemptRecord, Entry, FailureClass, LaneState, Outcome, ParkReason, ProjectRecord, RunRecord,
+    TaskState,
 };
 use taskloom::store::{Batch, Counters, Error, MemoryStore, Store, StoredRun};
 use taskloom::time::Timestamp;
 
-use crate::engine::{CHAIN, SIBLINGS, World, options, retry, submission, task};
+use crate::engine::{CHAIN, SIBLINGS, World, approve_lane, options, retry, submission, task};
 
 fn steer(id: &str, text: &str) -> Verb {
     Verb::Steer { task: task(id), text: text.to_owned() }
@@ -53,6 +54,22 @@ async fn rewinding_marks_what_builds_on_it_stale_and_a_person_decides_about_each
     assert_eq!(world.ask(retry("b")).await, "task `b` is tried again");
     assert_eq!(world.ask(retry("c")).await, "task `c` is tried again");
     assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
+}
+
+#[tokio::test]
+async fn a_lane_that_could_not_be_given_up_is_approved_as_before() {
+    let world = World::play(CHAIN, &[]).await;
+    let lane = "default".parse().unwrap();
+    world.stage.script_lane(&lane, LaneAct::CannotUndo);
+    world.ask(Verb::Undo { what: Undo::TearDown { lane } }).await;
+    let journal = world.store.journal(world.run, 0, u32::MAX).await.unwrap();
+    let told = |entry: &Entry| {
+        entry.detail.as_deref() == Some("it was not taken back: the branch has moved")
+    };
+    assert!(journal.iter().any(told));
+    assert_eq!(world.lane("default").await, LaneState::AwaitingApproval);
+    assert_eq!(world.ask(approve_lane("default")).await, "lane `default` is approved by ada");
+    assert_eq!(world.lane("default").await, LaneState::Merged);
 }
 
 #[tokio::test]

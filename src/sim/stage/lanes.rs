@@ -21,6 +21,8 @@ pub enum LaneAct {
     Stumble,
     /// The integration branch cannot be made.
     CannotPrepare,
+    /// What was merged cannot be taken back.
+    CannotUndo,
 }
 
 impl LaneAct {
@@ -30,6 +32,7 @@ impl LaneAct {
             Self::CheckFails | Self::Conflict => verb == Verb::Check,
             Self::TargetMoves | Self::Closed | Self::Stumble => verb == Verb::Merge,
             Self::CannotPrepare => verb == Verb::Prepare,
+            Self::CannotUndo => verb == Verb::Undo,
         }
     }
 
@@ -42,6 +45,7 @@ impl LaneAct {
             Self::Closed => failed(FailureClass::PrClosed, "the pull request was closed"),
             Self::Stumble => failed(FailureClass::Transient, "the network is down"),
             Self::CannotPrepare => failed(FailureClass::CannotStart, "there is no such branch"),
+            Self::CannotUndo => failed(FailureClass::Internal, "the branch has moved"),
         }
     }
 }
@@ -111,7 +115,10 @@ impl Inner {
         let lane = match &job.effect {
             Effect::PrepareLane { lane, .. }
             | Effect::CheckLane { lane, .. }
-            | Effect::MergeLane { lane, .. } => *lane,
+            | Effect::MergeLane { lane, .. }
+            | Effect::MoveLane { lane, .. }
+            | Effect::DropLane { lane, .. }
+            | Effect::RevertLane { lane, .. } => *lane,
             Effect::Attempt { .. }
             | Effect::OpenPr { .. }
             | Effect::MergePr { .. }
@@ -119,9 +126,6 @@ impl Inner {
             | Effect::WatchLanePr { .. }
             | Effect::ClosePr { .. }
             | Effect::CloseLanePr { .. }
-            | Effect::MoveLane { .. }
-            | Effect::DropLane { .. }
-            | Effect::RevertLane { .. }
             | Effect::OpenLanePr { .. } => return None,
         };
         let script = self.lane_script.get_mut(&job.run.graph.lane(lane).id)?;

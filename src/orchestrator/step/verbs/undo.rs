@@ -261,10 +261,7 @@ impl Run {
                 self.lane_mut(lane).moving = Some(moving);
                 (lane, Effect::MoveLane { run, lane, from, to })
             }
-            Step::Drop(lane) => {
-                self.forget_lane_effects(desk, lane);
-                (lane, Effect::DropLane { run, lane })
-            }
+            Step::Drop(lane) => (lane, Effect::DropLane { run, lane }),
             Step::Revert(lane) => {
                 let merged = self.lanes[lane.at()].merged.clone();
                 let merged = merged.expect("BUG: only what is merged is reverted");
@@ -281,6 +278,7 @@ impl Run {
 
     /// Whether a lane is being taken back: until that is done, nothing is begun in it.
     pub(crate) fn is_undoing(&self, lane: LaneIx) -> bool {
+        // Whatever is done to take it back has this key: a lane is taken back once at a time.
         self.effects.contains_key(&Effect::DropLane { run: self.info.id, lane }.key())
     }
 
@@ -371,6 +369,9 @@ impl Run {
 
     /// A lane that was torn down or reverted is over.
     fn lane_given_up(&mut self, desk: &mut Desk, lane: LaneIx, sentence: String) {
+        if self.lanes[lane.at()].state != LaneState::Merged {
+            self.forget_lane_effects(desk, lane);
+        }
         self.lane_event(desk, lane, LaneEvent::Reset, Some(sentence));
         for task in self.graph().lane_tasks(lane).to_vec() {
             if self.tasks[task.at()].state.next(TaskEvent::Undone).is_ok() {
