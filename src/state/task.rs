@@ -284,23 +284,11 @@ impl TaskState {
 
     /// The attempt whose pull request is open.
     pub fn pull(self) -> Option<u32> {
-        match self {
-            Self::PrCreated { attempt }
-            | Self::AwaitingApproval { attempt }
-            | Self::Merging { attempt } => Some(attempt),
-            Self::Defined
-            | Self::Ready
-            | Self::Running { .. }
-            | Self::WaitingInput { .. }
-            | Self::Paused { .. }
-            | Self::Merged
-            | Self::Completed
-            | Self::Failed { .. }
-            | Self::Blocked { .. }
-            | Self::Skipped
-            | Self::Cancelled
-            | Self::Stale => None,
-        }
+        let open = matches!(
+            self,
+            Self::PrCreated { .. } | Self::AwaitingApproval { .. } | Self::Merging { .. }
+        );
+        self.attempt().filter(|_| open)
     }
 
     /// One word for people and columns.

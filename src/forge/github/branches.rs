@@ -5,7 +5,7 @@
 //! stands at GitHub and is not among those was put there by somebody else.
 
 use crate::forge::github::client::outside;
-use crate::forge::github::{GitHub, numbers_below};
+use crate::forge::github::{GitHub, numbers_below, rejected};
 use crate::forge::{Error, digest, is_ours};
 use crate::git::{self, Bare, BranchName, Push, Pushed, RefChange, RefName, Remote};
 use crate::ids::CommitId;
@@ -79,10 +79,7 @@ impl GitHub {
             match self.push(branch, from.as_ref(), Some(to)).await? {
                 Pushed::Done => return Ok(()),
                 Pushed::Stale { found } => from = found,
-                Pushed::Refused { why } => {
-                    let (forge, branch) = ("GitHub".to_owned(), branch.clone());
-                    return Err(Error::Rejected { forge, branch, why });
-                }
+                Pushed::Refused { why } => return Err(rejected(branch, why)),
             }
         }
         Err(Error::Busy { base: branch.clone(), tries: PUSH_TRIES })

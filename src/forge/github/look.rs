@@ -220,19 +220,17 @@ impl GitHub {
         };
         let mut verdicts = Verdicts::default();
         for run in &runs {
-            let said = [&run.output.title, &run.output.summary, &run.details_url];
-            let said = said.into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+            let said = lines([&run.output.title, &run.output.summary, &run.details_url]);
             let verdict = if run.status == "completed" {
                 run.conclusion.as_deref().unwrap_or("failure")
             } else {
                 "pending"
             };
-            verdicts.add(commit, &run.name, verdict, &said.join("\n"));
+            verdicts.add(commit, &run.name, verdict, &said);
         }
         for status in &statuses {
-            let said = [&status.description, &status.target_url];
-            let said = said.into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
-            verdicts.add(commit, &status.context, &status.state, &said.join("\n"));
+            let said = lines([&status.description, &status.target_url]);
+            verdicts.add(commit, &status.context, &status.state, &said);
         }
         let begun = |name: &String| {
             runs.iter().any(|run| run.name == *name)
@@ -262,6 +260,11 @@ impl Verdicts {
             }
         }
     }
+}
+
+/// Whatever there is of some texts, each on a line of its own.
+fn lines<const N: usize>(texts: [&Option<String>; N]) -> String {
+    texts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n")
 }
 
 fn shortened(text: &str) -> String {

@@ -186,12 +186,17 @@ impl GitHub {
         body.map(|body| read(body, what)).transpose()
     }
 
-    /// The pull request that was opened last, if one was.
-    async fn known(&self, pull: &Pull) -> Result<Option<PullJson>, Error> {
-        let below = numbers_below(&pull.head);
+    /// The highest number that is noted of a head branch's pull requests.
+    async fn noted(&self, head: &BranchName) -> Result<Option<u64>, Error> {
+        let below = numbers_below(head);
         let refs = self.bare.heads(&below).await?;
         let numbers = refs.keys().filter_map(|name| name.as_str().strip_prefix(&below));
-        if let Some(number) = numbers.filter_map(|number| number.parse().ok()).max()
+        Ok(numbers.filter_map(|number| number.parse().ok()).max())
+    }
+
+    /// The pull request that was opened last, if one was.
+    async fn known(&self, pull: &Pull) -> Result<Option<PullJson>, Error> {
+        if let Some(number) = self.noted(&pull.head).await?
             && let Some(found) = self.pull(number).await?
             && found.base.name == pull.base.as_str()
         {
@@ -365,10 +370,7 @@ impl Forge for GitHub {
     }
 
     async fn find_by_head(&self, head: &BranchName) -> Result<Option<Pull>, Error> {
-        let below = numbers_below(head);
-        let refs = self.bare.heads(&below).await?;
-        let numbers = refs.keys().filter_map(|name| name.as_str().strip_prefix(&below));
-        let Some(number) = numbers.filter_map(|n| n.parse().ok()).max() else { return Ok(None) };
+        let Some(number) = self.noted(head).await? else { return Ok(None) };
         let found = self.pull(number).await?;
         Ok(found.map(|found| Pull { head: head.clone(), base: branch(&found.base.name) }))
     }
@@ -456,9 +458,7 @@ impl Forge for GitHub {
             Pushed::Done => Ok(()),
             // Others may have added to it already.
             Pushed::Stale { .. } => self.bring(branch).await.map(drop),
-            Pushed::Refused { why } => {
-                Err(Error::Rejected { forge: "GitHub".to_owned(), branch: branch.clone(), why })
-            }
+            Pushed::Refused { why } => Err(rejected(branch, why)),
         }
     }
 
@@ -498,9 +498,7 @@ impl Forge for GitHub {
             Pushed::Done => move_here(&self.bare, branch, from, to).await,
             Pushed::Stale { found: Some(found) } => must_be(branch, from, &found),
             Pushed::Stale { found: None } => Err(Error::NoBranch { branch: branch.clone() }),
-            Pushed::Refused { why } => {
-                Err(Error::Rejected { forge: "GitHub".to_owned(), branch: branch.clone(), why })
-            }
+            Pushed::Refused { why } => Err(rejected(branch, why)),
         }
     }
 
@@ -509,7 +507,11 @@ impl Forge for GitHub {
         let path = self.path(&format!("/pulls/{}", found.number));
         let body = json!({"state": "closed"});
         let what = "close a pull request";
-        self.client().change(&Method::PATCH, &path, &body, what).await.map(drop)
+        let answer = self.client().change(&Method::PATCH, &path, &body, what).await?;
+        match answer.is_success() {
+            true => Ok(()),
+            false => Err(outside(what, &answer.message())),
+        }
     }
 
     async fn retire(&self, branch: &BranchName, commit: &CommitId) -> Result<(), Error> {
@@ -525,6 +527,10 @@ impl Forge for GitHub {
 
 fn numbers_below(head: &BranchName) -> String {
     format!("refs/taskloom/github/{}/", digest(head))
+}
+
+fn rejected(branch: &BranchName, why: String) -> Error {
+    Error::Rejected { forge: "GitHub".to_owned(), branch: branch.clone(), why }
 }
 
 fn full_body(proposal: &Proposal<'_>) -> String {
