@@ -23,6 +23,7 @@ use taskloom::ids::{ProjectId, RunId};
 use taskloom::notify::Silent;
 use taskloom::orchestrator::{Doors, Handle, Options, Role, Scope, Submission, spawn};
 use taskloom::runner::{Executor, Job, Report, Reporter, ToAttempt};
+use taskloom::scheduler::Policy;
 use taskloom::state::{
     AttemptEnd, AttemptOutcome, AttemptRecord, Effect, Entry, ProjectRecord, RunEvent, RunOptions,
     RunRecord, What,
@@ -196,11 +197,7 @@ fn submissions(name: &str, shape: fn(usize) -> Shape, tasks: usize) -> Vec<Submi
     let lanes = "workstreams:\n  - {id: default, max_parallel: 100000}\ntasks:\n";
     let source = source.replacen("tasks:\n", lanes, 1);
     let submission = |_| Submission {
-        project: ProjectRecord {
-            id: "shop".parse().unwrap(),
-            repo: "/nowhere".to_owned(),
-            default_branch: "main".to_owned(),
-        },
+        project: ProjectRecord::new("shop".parse().unwrap(), "/nowhere", "main"),
         graph: graph::load(source.as_bytes()).unwrap_or_else(|p| panic!("{}", p[0])),
         source: source.clone(),
         options: RunOptions::default(),
@@ -210,7 +207,7 @@ fn submissions(name: &str, shape: fn(usize) -> Shape, tasks: usize) -> Vec<Submi
 }
 
 fn options(slots: u32) -> Options {
-    Options { slots, run_slots: slots, seed: 1, scope: Scope::New, role: Role::Attached }
+    Options { policy: Policy::of_slots(slots), seed: 1, scope: Scope::New, role: Role::Attached }
 }
 
 fn doors(store: Arc<dyn Store>, executor: Arc<dyn Executor>) -> Doors {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Local, TimeZone as _, Utc};
+use chrono::{DateTime, Days, Local, NaiveTime, TimeZone as _, Timelike as _, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -73,6 +73,48 @@ impl Sub<Duration> for Timestamp {
     fn sub(self, span: Duration) -> Timestamp {
         let ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         Timestamp(self.0.saturating_sub(ms))
+    }
+}
+
+/// A time zone by its name in the IANA database.
+pub type Zone = chrono_tz::Tz;
+
+/// The zone of this machine; UTC where it does not say.
+pub fn machine_zone() -> Zone {
+    let name = iana_time_zone::get_timezone().ok();
+    name.and_then(|name| name.parse().ok()).unwrap_or(Zone::UTC)
+}
+
+/// Hours of every day, perhaps over midnight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiet {
+    /// When they begin.
+    pub from: NaiveTime,
+    /// When they end.
+    pub to: NaiveTime,
+    /// Where.
+    pub zone: Zone,
+}
+
+impl Quiet {
+    /// When they end, if `now` lies in them. A local time that a change of clocks leaves out is
+    /// the first one after it.
+    pub fn until(&self, now: Timestamp) -> Option<Timestamp> {
+        let local = now.utc().with_timezone(&self.zone);
+        let (time, today) = (local.time(), local.date_naive());
+        let over_midnight = self.from > self.to;
+        let tomorrow = over_midnight && time >= self.from;
+        let within = match over_midnight {
+            true => tomorrow || time < self.to,
+            false => self.from <= time && time < self.to,
+        };
+        let day = if tomorrow { today.checked_add_days(Days::new(1))? } else { today };
+        let hour = self.to.hour();
+        let end = (0..=u32::from(hour < 23)).find_map(|later| {
+            let time = self.to.with_hour(hour + later)?;
+            self.zone.from_local_datetime(&day.and_time(time)).earliest()
+        });
+        Some(Timestamp(end?.timestamp_millis())).filter(|_| within)
     }
 }
 

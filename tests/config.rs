@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use taskloom::config::Config;
+use taskloom::config::{Config, Source};
+use taskloom::state::ProjectSettings;
 
 fn check(text: &str) -> String {
     match Config::parse(text, Some(Path::new("/home/ada"))) {
@@ -32,7 +33,12 @@ fn the_example_says_what_holds_without_it() {
         (token, bot.verbosity, bot.message_content, bot.rules.self_approval, bot.api.clone())
     };
     assert_eq!(defaults(&bot), defaults(&bare));
-    assert_eq!(example.projects[0].link, Path::new("/home/ada/src/shop"));
+    let shop = &example.projects[0];
+    assert_eq!(shop.source, Source::Link("/home/ada/src/shop".into()));
+    assert_eq!(
+        shop.settings,
+        ProjectSettings { graphs: Some("graphs".to_owned()), ..ProjectSettings::default() }
+    );
 }
 
 #[test]
@@ -40,6 +46,21 @@ fn bad_files_are_told_what_is_wrong_and_where() {
     let cases = [
         "slots: 0",
         "slots: many",
+        "project_slots: 0",
+        "budget: {usd: -1}",
+        "budget: {tokens: 0}",
+        "quiet_hours: {from: '25:00', to: '07:00'}",
+        "quiet_hours: {from: '07:00', to: '07:00'}",
+        "time_zone: Atlantis",
+        "resume: never",
+        "agents: {x: {framework: codex, slots: 0}}",
+        "projects: [{id: a}]",
+        "projects: [{id: a, link: /x, clone: 'https://example.org/a.git'}]",
+        "projects: [{id: a, link: /x, weight: 0}]",
+        "projects: [{id: a, link: /x, max_agents: 0}]",
+        "projects: [{id: a, link: /x, agent: nobody}]",
+        "projects: [{id: a, link: /x, approval: {tasks: {count: 0}}}]",
+        "projects: [{id: a, link: /x, graphs: ../elsewhere}]",
         "slot: 4",
         "slots: 4\nslots: 5",
         "default_agent: nobody",

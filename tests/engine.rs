@@ -12,6 +12,7 @@ use taskloom::orchestrator::{
     spawn,
 };
 use taskloom::runner::Executor as _;
+use taskloom::scheduler::Policy;
 use taskloom::sim::{Act, ManualClock, Stage};
 use taskloom::state::{
     FailureClass, LaneState, Outcome, ProjectRecord, RunOptions, Subject, TaskState,
@@ -36,7 +37,7 @@ pub(crate) fn task(id: &str) -> TaskId {
 }
 
 pub(crate) fn options(scope: Scope) -> Options {
-    Options { slots: 8, run_slots: 8, seed: 1, scope, role: Role::Attached }
+    Options { policy: Policy::of_slots(8), seed: 1, scope, role: Role::Attached }
 }
 
 pub(crate) fn doors(
@@ -55,11 +56,7 @@ pub(crate) fn doors(
 pub(crate) fn submission(source: &str) -> Submission {
     let graph = graph::load(source.as_bytes()).unwrap_or_else(|problems| panic!("{problems:?}"));
     Submission {
-        project: ProjectRecord {
-            id: "shop".parse().unwrap(),
-            repo: "/nowhere".to_owned(),
-            default_branch: "main".to_owned(),
-        },
+        project: ProjectRecord::new("shop".parse().unwrap(), "/nowhere", "main"),
         graph,
         source: source.to_owned(),
         options: RunOptions::default(),

@@ -57,11 +57,7 @@ fn entry(seq: u64, what: What, subject: Subject) -> Entry {
 
 fn first_batch() -> Batch {
     Batch {
-        projects: vec![ProjectRecord {
-            id: "shop".parse().unwrap(),
-            repo: "/somewhere/shop".to_owned(),
-            default_branch: "main".to_owned(),
-        }],
+        projects: vec![ProjectRecord::new("shop".parse().unwrap(), "/somewhere/shop", "main")],
         graphs: vec![("d1".to_owned(), "name: payments\n# ünï \"code\"\n".to_owned())],
         runs: vec![run_record(1, 1), run_record(2, 2)],
         lanes: vec![(RunId(1), LaneIx(0), LaneRecord::default())],

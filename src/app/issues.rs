@@ -160,7 +160,7 @@ async fn take(
     let configured = configured.ok_or_else(|| Failure::bug("a project is gone"))?;
     let order = control::Order {
         source: source_of(issue),
-        repo: configured.link.clone(),
+        repo: app.place_of(configured),
         options: RunOptions { issue: Some(issue.number), ..RunOptions::default() },
         submitter: issue.author.clone().unwrap_or_else(|| LABEL.to_owned()),
     };

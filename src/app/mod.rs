@@ -5,14 +5,14 @@ mod front;
 mod github;
 mod issues;
 mod office;
+mod projects;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::agents::process::{Launcher, Limits};
@@ -24,9 +24,8 @@ use crate::discord::board::House;
 use crate::discord::bot::{self, Bot};
 use crate::failure::Failure;
 use crate::forge::github::Account;
-use crate::git::{DiskFloor, Git, Identity, Method, UserRepo};
+use crate::git::{DiskFloor, Git, Identity};
 use crate::graph::{self, Framework, Graph};
-use crate::ids::{ProjectId, check_name};
 use crate::notify::{Notifier, Streams, ThreadFactory};
 use crate::orchestrator::{self, Doors, Handle, Receipt, Role, Scope, Submission};
 use crate::runner::{self, Layout, Shop};
@@ -133,43 +132,6 @@ impl App {
         &*self.store
     }
 
-    /// The project of the repository that `path` is in: the one of this repository that is known,
-    /// the one of the configuration, or a new one named after the directory.
-    pub async fn project(&self, path: &Path) -> anyhow::Result<ProjectRecord> {
-        let path = std::path::absolute(path)?;
-        let repo = UserRepo::open(&self.git, &path).await?;
-        let place = repo.top().unwrap_or(repo.dir());
-        let place = place.canonicalize().with_context(|| format!("{}", place.display()))?;
-        let root = self.layout.root().canonicalize()?;
-        if root.starts_with(&place) {
-            let message = format!(
-                "the data directory {} lies in the repository {}",
-                root.display(),
-                place.display()
-            );
-            anyhow::bail!(Failure::config(message).hint("name another one: `--data-dir DIR`"));
-        }
-        let known = self.store.projects().await?;
-        let configured = self.config.projects.iter().find(|p| same(&p.link, &place));
-        let by_place = known.iter().find(|p| Path::new(&p.repo) == place);
-        let id = match (configured, by_place) {
-            (Some(project), _) => project.id.clone(),
-            (None, Some(project)) => project.id.clone(),
-            (None, None) => new_id(&place, &known, &self.config.projects),
-        };
-        let default_branch = match configured.and_then(|p| p.default_branch.clone()) {
-            Some(branch) => branch,
-            None => match repo.default_branch().await? {
-                Some(branch) => branch.as_str().to_owned(),
-                None => anyhow::bail!(
-                    Failure::user(format!("the repository {} has no branch", place.display()))
-                        .hint("make a first commit on the branch that results should go to")
-                ),
-            },
-        };
-        Ok(ProjectRecord { id, repo: place.display().to_string(), default_branch })
-    }
-
     /// Says what keeps a graph from running here.
     pub async fn preflight(&self, graph: &Graph, project: &ProjectRecord) -> Result<(), Failure> {
         let findings = self.shop.preflight(graph, project).await;
@@ -225,7 +187,10 @@ impl App {
         role: Role,
         notifier: Arc<dyn Notifier>,
     ) -> anyhow::Result<Running> {
-        let options = engine_options(&self.config, scope, role);
+        let options = orchestrator::Options {
+            policy: self.policy().await,
+            ..engine_options(&self.config, scope, role)
+        };
         let notifier = match &self.front {
             Some(front) => Arc::new(front::Both {
                 first: notifier,
@@ -334,7 +299,7 @@ impl Running {
 /// How the engine is set up by a configuration.
 pub fn engine_options(config: &Config, scope: Scope, role: Role) -> orchestrator::Options {
     let seed = SystemClock.now().0.unsigned_abs();
-    orchestrator::Options { slots: config.slots, run_slots: config.run_slots, seed, scope, role }
+    orchestrator::Options { policy: projects::policy(config), seed, scope, role }
 }
 
 /// Opens the store beside its owner, if there is one, or without any.
@@ -381,25 +346,12 @@ fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {
         idle_timeout: config.timeouts.idle,
         gate_timeout: config.timeouts.gate,
         grace: config.timeouts.grace,
-        method: method(config.git.merge_method),
-        methods: config
-            .projects
-            .iter()
-            .filter_map(|project| Some((project.id.clone(), method(project.merge_method?))))
-            .collect(),
+        method: config.git.merge_method,
         co_authors: config.git.co_authors.clone(),
         identity: Identity::new(&config.git.author_name, &config.git.author_email)?,
         floor: disk_floor(config),
         helper: std::env::current_exe().context("this program does not find itself")?,
     })
-}
-
-fn method(configured: config::MergeMethod) -> Method {
-    match configured {
-        config::MergeMethod::Merge => Method::Merge,
-        config::MergeMethod::Squash => Method::Squash,
-        config::MergeMethod::Rebase => Method::Rebase,
-    }
 }
 
 /// What must stay free where the worktrees are.
@@ -413,25 +365,4 @@ fn private_dir(path: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot make the data directory {}", path.display()))?;
     let mode = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(path, mode).with_context(|| format!("{}", path.display()))
-}
-
-fn same(link: &Path, place: &Path) -> bool {
-    link.canonicalize().is_ok_and(|link| link == place)
-}
-
-/// A name for a repository that has none: its directory's, with what tells it from others of the
-/// same name.
-fn new_id(place: &Path, known: &[ProjectRecord], configured: &[config::Project]) -> ProjectId {
-    let taken = |id: &str| {
-        known.iter().any(|p| p.id.as_str() == id) || configured.iter().any(|p| p.id.as_str() == id)
-    };
-    let name = place.file_name().map(|name| name.to_string_lossy().into_owned());
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    let name: String = name.unwrap_or_default().chars().filter(|c| fits(*c)).take(48).collect();
-    let name = name.trim_start_matches(['_', '-']);
-    let name = if check_name(name).is_ok() { name } else { "project" };
-    let digest = Sha256::digest(PathBuf::from(place).as_os_str().as_encoded_bytes());
-    let unique = format!("{name}-{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2]);
-    let id = if taken(name) { &unique } else { name };
-    id.parse().expect("BUG: made of proven characters")
 }

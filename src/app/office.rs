@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::app::{App, doctor, failure_of, issues};
+use crate::app::{App, doctor, issues};
 use crate::discord::office::{Finding, Office, Order};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Index};
@@ -14,10 +14,12 @@ use crate::orchestrator::{Handle, Resubmission, Submission, Submitted};
 use crate::runner::{RunInfo, transcript};
 use crate::sim;
 use crate::state::ProjectRecord;
-use crate::store::Store as _;
 
 /// The longest diff that is shown, in bytes: what Discord takes as a file, with room.
 const DIFF_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Where a repository keeps its graphs unless something else is set for it.
+const GRAPHS: &str = "graphs";
 
 /// How deep graphs are looked for.
 const GRAPHS_DEPTH_MAX: usize = 4;
@@ -30,11 +32,7 @@ pub(crate) struct Clerk {
 
 impl Clerk {
     async fn record(&self, id: &ProjectId) -> Result<ProjectRecord, Failure> {
-        let known = self.projects().await.into_iter().find(|project| project.id == *id);
-        let missing = || Failure::user(format!("there is no project `{id}`"));
-        let record = known.ok_or_else(missing)?;
-        // Found again by its place, so that a branch that was renamed meanwhile is known.
-        self.app.project(Path::new(&record.repo)).await.map_err(failure_of)
+        self.app.project_named(id).await
     }
 
     async fn submission(&self, order: Order) -> Result<Submission, Failure> {
@@ -51,8 +49,7 @@ impl Clerk {
     /// Where the graphs of a project lie, and what their directory is called.
     async fn graphs_dir(&self, project: &ProjectId) -> Option<PathBuf> {
         let record = self.projects().await.into_iter().find(|known| known.id == *project)?;
-        let configured = self.app.config.projects.iter().find(|known| known.id == *project);
-        let graphs = configured.map_or(Path::new("graphs"), |project| &project.graphs);
+        let graphs = record.settings.graphs.as_deref().unwrap_or(GRAPHS);
         Some(Path::new(&record.repo).join(graphs))
     }
 
@@ -85,17 +82,7 @@ fn walk(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) {
 #[async_trait]
 impl Office for Clerk {
     async fn projects(&self) -> Vec<ProjectRecord> {
-        let mut known = self.app.store.projects().await.unwrap_or_default();
-        for project in &self.app.config.projects {
-            if known.iter().any(|other| other.id == project.id) {
-                continue;
-            }
-            match self.app.project(&project.link).await {
-                Ok(record) => known.push(record),
-                Err(error) => tracing::warn!("project `{}`: {error:#}", project.id),
-            }
-        }
-        known
+        self.app.all_projects().await
     }
 
     async fn preflight(&self, graph: &Graph, project: &ProjectId) -> Result<(), Failure> {

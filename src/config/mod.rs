@@ -5,6 +5,7 @@
 mod credentials;
 mod discord;
 mod github;
+mod projects;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -12,12 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::graph::SandboxKind;
-use crate::ids::{ProfileName, ProjectId};
+use crate::graph::{Budget, SandboxKind};
+use crate::ids::ProfileName;
 use crate::runner::Credentials;
+use crate::scheduler::Resume;
+use crate::state::MergeMethod;
+use crate::time::{Quiet, Zone};
 
 pub use crate::runner::AgentProfile;
 pub use github::{GitHub, GitHubSignIn, Webhook};
+pub use projects::{Project, Source};
 
 /// A configuration that has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,8 +31,16 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Attempts at once on this machine.
     pub slots: u32,
-    /// Attempts at once in one run, where the graph does not say.
-    pub run_slots: u32,
+    /// Attempts at once in a project that does not say.
+    pub project_slots: u32,
+    /// What all projects together may use within a day.
+    pub budget: Budget,
+    /// When nothing is started.
+    pub quiet: Option<Quiet>,
+    /// Where times of day are meant.
+    pub zone: Zone,
+    /// What happens when an agent's limit is reset.
+    pub resume: Resume,
     /// The profile of tasks that name neither profile nor framework.
     pub default_agent: Option<ProfileName>,
     /// Agent profiles by name.
@@ -131,35 +144,6 @@ pub struct GitOptions {
     pub author_email: String,
     /// Who is named as co-author of what a submitter's run merges, by the submitter's name.
     pub co_authors: BTreeMap<String, String>,
-}
-
-/// How pull requests are merged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MergeMethod {
-    /// A merge commit.
-    #[default]
-    Merge,
-    /// One commit.
-    Squash,
-    /// The commits on top.
-    Rebase,
-}
-
-/// A repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Project {
-    /// Its name.
-    pub id: ProjectId,
-    /// The user's clone that it is linked to.
-    pub link: PathBuf,
-    /// Where lanes start and end; `None`: as found in the clone.
-    pub default_branch: Option<String>,
-    /// Where in it graphs lie that can be submitted by name.
-    pub graphs: PathBuf,
-    /// How its pull requests are merged, if otherwise than those of others.
-    pub merge_method: Option<MergeMethod>,
-    /// Its name on GitHub, if pull requests are made there.
-    pub github: Option<String>,
 }
 
 impl Default for Config {

@@ -1,7 +1,7 @@
 //! The shape of the file. The only YAML of the configuration.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -10,34 +10,37 @@ use serde::de::Error as _;
 use crate::agents::Permissions;
 use crate::config::credentials;
 use crate::config::discord::RawDiscord;
-use crate::config::github::{GitHub, RawGitHub, repo_name};
-use crate::config::{
-    AgentProfile, Config, GitOptions, Home, Limits, MergeMethod, OnShutdown, Project, Timeouts,
-};
+use crate::config::github::{GitHub, RawGitHub};
+use crate::config::projects::{self, RawBudget, RawProject};
+use crate::config::{AgentProfile, Config, GitOptions, Home, Limits, OnShutdown, Timeouts};
 use crate::failure::Failure;
 use crate::graph::{Framework, SandboxKind};
-use crate::ids::{ProfileName, ProjectId};
+use crate::ids::ProfileName;
 use crate::runner::Credentials;
+use crate::scheduler::Resume;
+use crate::state::MergeMethod;
+use crate::time::{Quiet, Zone, machine_zone};
 
 /// Agents at once on one machine unless the file says otherwise: each is a process tree with a
 /// compiler or two behind it.
 const SLOTS_DEFAULT: u32 = 8;
 
-/// Agents at once in one run unless graph or file say otherwise.
-const RUN_SLOTS_DEFAULT: u32 = 4;
+/// Agents at once in one project unless the file says otherwise.
+const PROJECT_SLOTS_DEFAULT: u32 = 4;
 
 /// Free space below which nothing is prepared: a checkout, a build and the store must fit.
 const DISK_FREE_MIN_MIB_DEFAULT: u64 = 2048;
-
-/// Where a repository keeps its graphs unless the file says otherwise.
-const GRAPHS_DEFAULT: &str = "graphs";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Raw {
     data_dir: Option<String>,
     slots: Option<Whole>,
-    run_slots: Option<Whole>,
+    project_slots: Option<Whole>,
+    budget: RawBudget,
+    quiet_hours: Option<RawQuiet>,
+    time_zone: Option<String>,
+    resume: RawResume,
     default_agent: Option<String>,
     agents: BTreeMap<String, RawAgent>,
     env: Vec<String>,
@@ -70,6 +73,8 @@ struct RawAgent {
     env: Vec<String>,
     #[serde(default)]
     fallback: Option<String>,
+    #[serde(default)]
+    slots: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -125,26 +130,26 @@ enum RawOnShutdown {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum RawMergeMethod {
+enum RawResume {
     #[default]
-    Merge,
-    Squash,
-    Rebase,
+    Auto,
+    Ask,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawProject {
-    id: String,
-    link: String,
-    #[serde(default)]
-    default_branch: Option<String>,
-    #[serde(default)]
-    graphs: Option<String>,
-    #[serde(default)]
-    merge_method: Option<RawMergeMethod>,
-    #[serde(default)]
-    github: Option<String>,
+struct RawQuiet {
+    from: String,
+    to: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawMergeMethod {
+    #[default]
+    Merge,
+    Squash,
+    Rebase,
 }
 
 /// A duration as people write it.
@@ -227,15 +232,26 @@ impl Raw {
                 .hint("add it under `agents:`, or name one that is there"));
         }
         let timeouts = Timeouts::default();
+        let zone = zone(self.time_zone.as_deref())?;
         Ok(Config {
             data_dir: match self.data_dir {
                 Some(path) => expand(&path, home)?,
                 None => home.map_or_else(PathBuf::new, |h| h.join(".local/share/taskloom")),
             },
             slots: at_least_one("slots", self.slots, SLOTS_DEFAULT)?,
-            run_slots: at_least_one("run_slots", self.run_slots, RUN_SLOTS_DEFAULT)?,
+            project_slots: at_least_one(
+                "project_slots",
+                self.project_slots,
+                PROJECT_SLOTS_DEFAULT,
+            )?,
+            budget: self.budget.check("all projects")?,
+            quiet: quiet(self.quiet_hours, zone)?,
+            zone,
+            resume: match self.resume {
+                RawResume::Auto => Resume::Auto,
+                RawResume::Ask => Resume::Ask,
+            },
             default_agent,
-            agents,
             env: self.env,
             credentials: match self.credentials {
                 Some(file) => credentials::load(&expand(&file, home)?, home)?,
@@ -267,14 +283,15 @@ impl Raw {
             git: self.git.check(),
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
             github: github(self.github, &self.projects, home)?,
-            projects: projects(self.projects, home)?,
+            projects: projects::check(self.projects, home, |agent| agents.contains_key(agent))?,
             discord: self.discord.map(|raw| raw.check(home)).transpose()?,
+            agents,
         })
     }
 }
 
 impl RawMergeMethod {
-    fn check(self) -> MergeMethod {
+    pub(super) fn check(self) -> MergeMethod {
         match self {
             Self::Merge => MergeMethod::Merge,
             Self::Squash => MergeMethod::Squash,
@@ -302,10 +319,40 @@ fn agent(id: &str, raw: RawAgent) -> Result<(ProfileName, AgentProfile), Failure
             "agent `{id}` of framework `{word}` has no `command`"
         )));
     }
-    let RawAgent { framework, command, model, permissions, args, env, fallback } = raw;
+    let RawAgent { framework, command, model, permissions, args, env, fallback, slots } = raw;
+    let slots = slots.map(|slots| at_least_one("slots", Some(slots), 1));
+    let slots = slots.transpose().map_err(|mut failure| {
+        failure.message = format!("agent `{id}`: {}", failure.message);
+        failure
+    })?;
     let fallback = fallback.map(|other| name("`fallback`", &other)).transpose()?;
-    let profile = AgentProfile { framework, command, model, permissions, args, env, fallback };
+    let profile =
+        AgentProfile { framework, command, model, permissions, args, env, fallback, slots };
     Ok((name("agent", id)?, profile))
+}
+
+fn zone(named: Option<&str>) -> Result<Zone, Failure> {
+    let Some(named) = named else { return Ok(machine_zone()) };
+    named.parse().map_err(|_| {
+        Failure::config(format!("`time_zone` names `{named}`, which is no time zone"))
+            .hint("write it as the IANA database does, such as `Europe/Berlin`")
+    })
+}
+
+fn quiet(raw: Option<RawQuiet>, zone: Zone) -> Result<Option<Quiet>, Failure> {
+    let Some(RawQuiet { from, to }) = raw else { return Ok(None) };
+    let time = |text: &str| {
+        chrono::NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
+            Failure::config(format!("`quiet_hours` says `{text}`, which is no time of day"))
+                .hint("write hours and minutes in quotes, such as \"23:00\"")
+        })
+    };
+    let (from, to) = (time(&from)?, time(&to)?);
+    if from == to {
+        return Err(Failure::config("`quiet_hours` begin when they end")
+            .hint("leave them out, or `taskloom pause` to start nothing at all"));
+    }
+    Ok(Some(Quiet { from, to, zone }))
 }
 
 /// Who stands in for somebody must be there.
@@ -337,27 +384,4 @@ fn github(
         }
         (None, None) => Ok(None),
     }
-}
-
-fn projects(raw: Vec<RawProject>, home: Option<&Path>) -> Result<Vec<Project>, Failure> {
-    let mut projects: Vec<Project> = Vec::new();
-    for project in raw {
-        let id: ProjectId = name("project", &project.id)?;
-        if projects.iter().any(|p| p.id == id) {
-            return Err(Failure::config(format!("project `{id}` is there twice")));
-        }
-        let link = expand(&project.link, home)?;
-        let RawProject { default_branch, graphs, merge_method, github, .. } = project;
-        let merge_method = merge_method.map(RawMergeMethod::check);
-        let github = github.map(|repo| repo_name(id.as_str(), &repo)).transpose()?;
-        let graphs = PathBuf::from(graphs.unwrap_or_else(|| GRAPHS_DEFAULT.to_owned()));
-        if graphs.is_absolute() || graphs.components().any(|part| part == Component::ParentDir) {
-            return Err(Failure::config(format!(
-                "`graphs` of project `{id}` leaves the repository"
-            ))
-            .hint("name a directory inside it, such as `graphs`"));
-        }
-        projects.push(Project { id, link, default_branch, graphs, merge_method, github });
-    }
-    Ok(projects)
 }

@@ -151,6 +151,7 @@ impl UserRepo {
         }
         self.take(bare, to).await?;
         self.must_follow(branch, from, to).await?;
+        self.give_back(branch, from, to).await?;
         // What took a while may have changed meanwhile what is checked out.
         if self.is_there(branch, Some(from), to).await? {
             return Ok(());

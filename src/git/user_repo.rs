@@ -88,7 +88,8 @@ impl UserRepo {
         }
     }
 
-    async fn current_branch(&self) -> Result<Option<BranchName>, Error> {
+    /// What is checked out; in a bare repository, what its HEAD names.
+    pub async fn current_branch(&self) -> Result<Option<BranchName>, Error> {
         let answer = self.call("symbolic-ref").args(["--quiet", "HEAD"]).answer().await?;
         match answer.code {
             0 => {

@@ -111,12 +111,32 @@ impl Default for Backoff {
 }
 
 /// A ceiling that pauses and asks when it is reached.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Budget {
     /// Tokens of all kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
     /// US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub usd: Option<f64>,
+}
+
+impl Budget {
+    /// Whether it allows everything.
+    pub fn is_unlimited(&self) -> bool {
+        self.tokens.is_none() && self.usd.is_none()
+    }
+
+    /// The same with so many hundredths more, or less.
+    #[must_use]
+    pub fn scaled(self, percent: u32) -> Self {
+        let tokens = self.tokens.map(|tokens| {
+            let scaled = u128::from(tokens) * u128::from(percent) / 100;
+            u64::try_from(scaled).unwrap_or(u64::MAX)
+        });
+        Self { tokens, usd: self.usd.map(|usd| usd * f64::from(percent) / 100.0) }
+    }
 }
 
 /// When a task's worktree is given back.
@@ -156,7 +176,7 @@ pub struct Lane {
 }
 
 /// Who must approve.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// Roles that count; empty: any approver.
     pub roles: Vec<String>,

@@ -21,6 +21,7 @@ use crate::orchestrator::step::{Carried, Turn};
 use crate::orchestrator::view::RunView;
 use crate::orchestrator::world::{Run, World};
 use crate::runner::{Executor, Report, Reporter, RunInfo};
+use crate::scheduler::Policy;
 use crate::state::{EffectKey, Entry, RunRecord, RunState, Verb};
 use crate::store::{self, Store};
 use crate::time::{Clock, Timestamp};
@@ -48,10 +49,8 @@ const LAST_NOTICES: Duration = Duration::from_secs(2);
 /// What the engine is told about itself.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Attempts at once, over all runs.
-    pub slots: u32,
-    /// Attempts of one run at once, where neither graph nor submitter says otherwise.
-    pub run_slots: u32,
+    /// Who may start when.
+    pub policy: Policy,
     /// Seeds what little chance there is (jitter), so that a simulation repeats.
     pub seed: u64,
     /// Which runs are worked on.
@@ -127,6 +126,7 @@ enum Waiting {
     Resubmitted(oneshot::Sender<Resubmitted>, Resubmitted),
     Answered(oneshot::Sender<Answer>, Answer),
     Viewed(oneshot::Sender<Option<RunView>>, Box<Option<RunView>>),
+    Applied(oneshot::Sender<()>),
 }
 
 /// Loads what the scope asks for, takes up what is owed, and runs the loop on a task of its own
@@ -140,7 +140,7 @@ pub async fn spawn(
     let (journal, _) = broadcast::channel(LISTENER_BACKLOG);
     let (notices, inbox) = mpsc::unbounded_channel();
     let mut engine = Engine {
-        world: World::new(counters, options.slots, options.seed),
+        world: World::new(counters, options.policy.clone(), options.seed),
         numbers: BTreeMap::new(),
         events,
         sender: sender.clone(),
@@ -154,6 +154,7 @@ pub async fn spawn(
     };
     engine.world.desk.idle_hands = engine.options.role == Role::Errand;
     engine.world.desk.holds = holds(&*engine.doors.store).await?;
+    engine.world.know_projects(engine.doors.store.projects().await?);
     if engine.options.role == Role::Daemon {
         engine.look_back().await?;
     }
@@ -302,6 +303,10 @@ impl Engine {
             }
             Event::Report(key, report) => self.world.report(&key, report),
             Event::Drain => self.world.drain(),
+            Event::Policy(policy, reply) => {
+                self.world.apply(*policy);
+                self.waiting.push(Waiting::Applied(reply));
+            }
             Event::Told(seq) => self.world.desk.batch.notices_done.push(seq),
             Event::Shutdown(how, done) => {
                 self.world.drain();
@@ -363,7 +368,7 @@ impl Engine {
             continues: record.continues.clone(),
         };
         let carried = from.map(|(_, carried)| carried);
-        self.world.submit(Arc::new(info), record, self.options.run_slots, carried)
+        self.world.submit(Arc::new(info), record, carried)
     }
 
     /// A run and those that it goes on from, latest first.
@@ -392,6 +397,7 @@ impl Engine {
                 Waiting::Resubmitted(reply, answer) => drop(reply.send(answer)),
                 Waiting::Answered(reply, answer) => drop(reply.send(answer)),
                 Waiting::Viewed(reply, view) => drop(reply.send(*view)),
+                Waiting::Applied(reply) => drop(reply.send(())),
             }
         }
         if !journal.is_empty() {
@@ -448,6 +454,7 @@ impl Engine {
                         | Event::Global(..)
                         | Event::Report(..)
                         | Event::Told(_)
+                        | Event::Policy(..)
                         | Event::Drain) => self.late.push_back(event),
                     },
                 }
@@ -463,6 +470,7 @@ impl Engine {
                 Waiting::Viewed(reply, view) => drop(reply.send(*view)),
                 other @ (Waiting::Submitted(..)
                 | Waiting::Resubmitted(..)
+                | Waiting::Applied(_)
                 | Waiting::Answered(..)) => self.waiting.push(other),
             }
         }

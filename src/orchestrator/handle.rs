@@ -11,6 +11,7 @@ use crate::orchestrator::command::{
 };
 use crate::orchestrator::view::RunView;
 use crate::runner::Report;
+use crate::scheduler::Policy;
 use crate::state::{EffectKey, Entry};
 
 /// What comes into the loop.
@@ -22,6 +23,7 @@ pub(crate) enum Event {
     View(RunId, oneshot::Sender<Option<RunView>>),
     Report(EffectKey, Report),
     Told(u64),
+    Policy(Box<Policy>, oneshot::Sender<()>),
     Drain,
     Shutdown(Shutdown, oneshot::Sender<()>),
 }
@@ -98,6 +100,11 @@ impl Handle {
             Some(journal) => journal.subscribe(),
             None => broadcast::channel(1).1,
         }
+    }
+
+    /// Takes over what the configuration says now about who may start when.
+    pub async fn apply(&self, policy: Policy) -> Result<(), Closed> {
+        self.ask(|reply| Event::Policy(Box::new(policy), reply)).await
     }
 
     /// Starts nothing new from now on; what runs goes on.

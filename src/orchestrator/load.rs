@@ -36,9 +36,10 @@ pub async fn look(
 ) -> Result<Option<RunView>, store::Error> {
     let Some(stored) = store.load(run).await? else { return Ok(None) };
     let info = Arc::new(info_of(store, &stored).await?);
-    let mut world = World::new(store.counters().await?, options.slots, options.seed);
+    let mut world = World::new(store.counters().await?, options.policy.clone(), options.seed);
+    world.know_projects(store.projects().await?);
     world.desk.holds = holds(store).await?;
-    world.adopt(info, stored, options.run_slots);
+    world.adopt(info, stored);
     let view = world.view(run);
     Ok(view.map(|view| if driven { view } else { view.left_alone() }))
 }
@@ -125,7 +126,7 @@ impl Engine {
     async fn fetch(&mut self, run: RunId) -> Result<(), store::Error> {
         let Some(stored) = self.doors.store.load(run).await? else { return Ok(()) };
         let info = Arc::new(info_of(&*self.doors.store, &stored).await?);
-        self.world.adopt(info, stored, self.options.run_slots);
+        self.world.adopt(info, stored);
         if !self.world.runs[&run].is_open() {
             self.world.desk.settled.push(run);
         }
@@ -142,6 +143,7 @@ impl Engine {
             | Event::Global(..)
             | Event::Report(..)
             | Event::Told(_)
+            | Event::Policy(..)
             | Event::Drain
             | Event::Shutdown(..) => return,
         };

@@ -7,6 +7,7 @@
 //! [`Notifier`](crate::notify::Notifier).
 
 mod command;
+mod desk;
 mod engine;
 mod handle;
 mod job;

@@ -6,7 +6,7 @@ use crate::graph::{LaneIx, TaskIx};
 use crate::ids::RunId;
 use crate::orchestrator::world::{Desk, Run, World};
 use crate::runner::RunInfo;
-use crate::scheduler::WaitingOn;
+use crate::scheduler::{Full, WaitingOn};
 use crate::state::{BlockedOn, LaneRecord, LaneState, RunRecord, TaskRecord, TaskState, Verb};
 
 /// A run as it is now.
@@ -153,10 +153,17 @@ impl Run {
         if self.max_running.is_some_and(|max| self.running >= max) {
             return WaitingOn::RunFull { running: self.running };
         }
-        if desk.slots_used >= desk.slots {
-            return WaitingOn::SlotsFull { running: desk.slots_used };
+        if let Some(until) = desk.quiet_until {
+            return WaitingOn::QuietHours { until };
         }
-        WaitingOn::Turn
+        match desk.queue.why_not(self.place.project, self.place.pool_ix(task)) {
+            Some(Full::Slots(running)) => WaitingOn::SlotsFull { running },
+            Some(Full::Project(running)) => WaitingOn::ProjectFull { running },
+            Some(Full::Profile(profile, running)) => WaitingOn::ProfileFull { profile, running },
+            Some(Full::Cooling(profile, until)) => WaitingOn::CoolingDown { profile, until },
+            Some(Full::Budget(project, until)) => WaitingOn::Budget { project, until },
+            None => WaitingOn::Turn,
+        }
     }
 
     /// What keeps the whole run from starting anything.

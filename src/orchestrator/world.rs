@@ -5,21 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::entropy::Entropy;
 use crate::graph::{Frontier, Graph, LaneIx, TaskIx};
 use crate::ids::RunId;
-use crate::orchestrator::step::Recovery;
+use crate::orchestrator::desk::Place;
 use crate::runner::{RunInfo, ToAttempt};
-use crate::scheduler::{Key, ReadyIndex};
+use crate::scheduler::{Key, Policy, ReadyIndex};
 use crate::state::{
-    Effect, EffectKey, Entry, Holds, LaneRecord, LaneState, Outcome, Part, RunRecord, RunState,
-    Step, Subject, TaskRecord, TaskState, Verb, What,
+    Effect, EffectKey, LaneRecord, LaneState, Outcome, Part, RunRecord, RunState, Step, TaskRecord,
+    TaskState, Verb,
 };
-use crate::store::{Batch, StoredRun};
+use crate::store::StoredRun;
 use crate::time::Timestamp;
 
-/// The setting under which the store keeps what is paused above single runs.
-pub(crate) const HOLDS: &str = "holds";
+pub(crate) use crate::orchestrator::desk::{Desk, HOLDS};
 
 /// Everything that the engine works on.
 #[derive(Debug)]
@@ -27,46 +25,6 @@ pub(crate) struct World {
     pub(crate) runs: BTreeMap<RunId, Run>,
     pub(crate) desk: Desk,
     pub(crate) next_run: i64,
-}
-
-/// What the runs share, and what the current turn has produced so far.
-#[derive(Debug)]
-pub(crate) struct Desk {
-    /// The time of the current turn.
-    pub(crate) now: Timestamp,
-    /// The number of the next line of the journal.
-    pub(crate) next_seq: u64,
-    /// How many attempts may run at once.
-    pub(crate) slots: u32,
-    /// How many do.
-    pub(crate) slots_used: u32,
-    /// Start nothing new until this is lifted or the process ends.
-    pub(crate) draining: bool,
-    /// Start nothing new, ever: this is a command without a daemon.
-    pub(crate) idle_hands: bool,
-    /// Start nothing new until a person says so, and why.
-    pub(crate) safe_mode: Option<String>,
-    /// What is paused above single runs.
-    pub(crate) holds: Holds,
-    /// What is being found out about attempts that an earlier process began.
-    pub(crate) recovery: Option<Recovery>,
-    /// Runs that came to rest in this turn.
-    pub(crate) settled: Vec<RunId>,
-    /// What is due when.
-    pub(crate) timers: BTreeSet<(Timestamp, RunId, Part)>,
-    pub(crate) entropy: Entropy,
-    /// Runs that something happened to in this turn.
-    pub(crate) touched: BTreeSet<RunId>,
-    /// Runs that have a task to start, were there a slot.
-    pub(crate) hungry: BTreeSet<RunId>,
-    /// What the turn has to keep.
-    pub(crate) batch: Batch,
-    /// What is owed since this turn.
-    pub(crate) owed_anew: BTreeSet<EffectKey>,
-    /// What the turn has to hand out.
-    pub(crate) dispatch: Vec<EffectKey>,
-    /// What the turn has to tell attempts under way.
-    pub(crate) messages: Vec<(EffectKey, ToAttempt)>,
 }
 
 /// One run.
@@ -82,9 +40,11 @@ pub(crate) struct Run {
     pub(crate) ready: ReadyIndex,
     /// Lanes that have something to do and no integration branch yet.
     pub(crate) wanted: BTreeSet<LaneIx>,
-    /// How many of its tasks hold a slot, and how many may.
+    /// How many of its tasks hold a slot, and how many may; `None`: as many as its project's.
     pub(crate) running: u32,
     pub(crate) max_running: Option<u32>,
+    /// Its place in the queue.
+    pub(crate) place: Place,
     /// What is being done for it outside.
     pub(crate) effects: BTreeMap<EffectKey, Effect>,
     /// How many of the desk's timers are its own.
@@ -122,59 +82,16 @@ impl Changed {
     }
 }
 
-impl Desk {
-    /// Whether nothing new starts, in whatever project.
-    pub(crate) fn starts_nothing(&self) -> bool {
-        self.draining || self.idle_hands || self.safe_mode.is_some()
-    }
-
-    pub(crate) fn journal(
-        &mut self,
-        run: RunId,
-        subject: Subject,
-        attempt: Option<u32>,
-        what: What,
-        detail: Option<String>,
-    ) -> u64 {
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        self.touched.insert(run);
-        let detail = detail.map(String::into_boxed_str);
-        let at = self.now;
-        self.batch.journal.push(Entry { seq, at, run, subject, attempt, what, detail });
-        seq
-    }
-}
-
 impl World {
     /// An empty world whose numbers go on where the store's end.
-    pub(crate) fn new(counters: crate::store::Counters, slots: u32, seed: u64) -> Self {
-        let desk = Desk {
-            now: Timestamp(0),
-            next_seq: counters.seq,
-            slots,
-            slots_used: 0,
-            draining: false,
-            idle_hands: false,
-            safe_mode: None,
-            holds: Holds::default(),
-            recovery: None,
-            settled: Vec::new(),
-            timers: BTreeSet::new(),
-            entropy: Entropy::seeded(seed),
-            touched: BTreeSet::new(),
-            hungry: BTreeSet::new(),
-            batch: Batch::default(),
-            owed_anew: BTreeSet::new(),
-            dispatch: Vec::new(),
-            messages: Vec::new(),
-        };
+    pub(crate) fn new(counters: crate::store::Counters, policy: Policy, seed: u64) -> Self {
+        let desk = Desk::new(counters.seq, policy, seed);
         Self { runs: BTreeMap::new(), desk, next_run: counters.run }
     }
 
     /// Adds a run as the store has it; everything derived is derived again.
-    pub(crate) fn adopt(&mut self, info: Arc<RunInfo>, stored: StoredRun, project_slots: u32) {
-        let mut run = Run::new(info, stored.run, project_slots);
+    pub(crate) fn adopt(&mut self, info: Arc<RunInfo>, stored: StoredRun) {
+        let mut run = Run::new(info, stored.run, &mut self.desk);
         for (ix, lane) in stored.lanes {
             run.lanes[ix.at()] = lane;
         }
@@ -190,10 +107,9 @@ impl World {
 }
 
 impl Run {
-    pub(crate) fn new(info: Arc<RunInfo>, record: RunRecord, project_slots: u32) -> Self {
+    pub(crate) fn new(info: Arc<RunInfo>, record: RunRecord, desk: &mut Desk) -> Self {
         let graph = &info.graph;
-        let from_graph = graph.settings().max_concurrency.unwrap_or(project_slots);
-        let max_running = Some(record.options.max_concurrency.unwrap_or(from_graph));
+        let max_running = record.options.max_concurrency.or(graph.settings().max_concurrency);
         let tasks = vec![TaskRecord::default(); graph.tasks().len()];
         let lanes = vec![LaneRecord::default(); graph.lanes().len()];
         let changed =
@@ -205,6 +121,7 @@ impl Run {
             wanted: BTreeSet::new(),
             running: 0,
             max_running,
+            place: Place::new(desk.queue.project(&record.project), graph.tasks().len()),
             effects: BTreeMap::new(),
             timers: 0,
             changed,
@@ -219,6 +136,7 @@ impl Run {
     pub(crate) fn derive(&mut self, desk: &mut Desk) {
         let info = self.info.clone();
         let graph = &info.graph;
+        self.find_pools(desk);
         for lane in graph.lane_ixs() {
             let (state, due) = (self.lanes[lane.at()].state, self.lanes[lane.at()].not_before);
             let open = state.takes_tasks() && !self.is_undoing(lane);
@@ -312,7 +230,8 @@ impl Run {
         let lane = self.graph().task(task).lane;
         if uses_slot(state) {
             self.running += 1;
-            desk.slots_used += 1;
+            let by = self.done_by(desk, task);
+            desk.queue.enter(self.place.project, by);
         }
         if uses_lane(state) {
             self.ready.occupy(lane);
@@ -320,7 +239,7 @@ impl Run {
         if let Some(at) = self.alarm(task, state) {
             self.arm(desk, at, Part::Task(task));
         } else if state == TaskState::Ready {
-            self.ready.insert(lane, self.key(task));
+            self.ready.insert(lane, self.place.pool(task), self.key(task));
         }
     }
 
@@ -329,7 +248,8 @@ impl Run {
         let lane = self.graph().task(task).lane;
         if uses_slot(state) {
             self.running -= 1;
-            desk.slots_used -= 1;
+            let by = self.done_by(desk, task);
+            desk.queue.leave(self.place.project, by);
         }
         if uses_lane(state) {
             self.ready.vacate(lane);
@@ -337,7 +257,7 @@ impl Run {
         if let Some(at) = self.alarm(task, state) {
             self.disarm(desk, at, Part::Task(task));
         } else if state == TaskState::Ready {
-            self.ready.remove(lane, self.key(task));
+            self.ready.remove(lane, self.place.pool(task), self.key(task));
         }
     }
 

@@ -4,8 +4,16 @@
 //! costs the same whatever waits. The rules for "why not" stand beside the rules for "which", and
 //! both surfaces and the engine read them here.
 
+mod policy;
+mod queue;
 mod ready;
+mod share;
 mod waiting;
+mod window;
 
-pub use ready::{Key, Pick, ReadyIndex};
+pub use policy::{Policy, ProfileRules, Resume};
+pub use queue::{CHARGE_DEFAULT, Full, Next, PoolIx, ProjectIx, Queue, exceeds};
+pub use ready::{Key, Pool, ReadyIndex};
+pub use share::{Claim, Sums};
 pub use waiting::WaitingOn;
+pub use window::{BUCKET, Used, WINDOW, Window, bucket};

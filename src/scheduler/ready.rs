@@ -1,7 +1,9 @@
-//! The ready tasks of one run, indexed by lane, so that the next to start is found without a scan.
+//! The ready tasks of one run, indexed by lane and pool, so that the next to start is found without
+//! a scan.
 //!
 //! Order: priority (lower first), then topological rank. A lane takes part while it is open and
-//! below its own parallelism.
+//! below its own parallelism. Tasks of one pool are done by the same agents; what keeps those back
+//! keeps no other pool's back.
 
 use std::collections::BTreeSet;
 
@@ -10,30 +12,30 @@ use crate::graph::{Graph, LaneIx, TaskIx};
 /// Priority, then topological rank: what goes first is smallest.
 pub type Key = (i32, u32);
 
-/// A task that may start now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pick {
-    /// Which.
-    pub task: TaskIx,
-    /// Its lane.
-    pub lane: LaneIx,
-}
+/// A pool of the run, counted from 0.
+pub type Pool = u16;
 
 /// The ready tasks of one run.
 #[derive(Debug, Clone)]
 pub struct ReadyIndex {
     lanes: Vec<Lane>,
-    /// The first ready task of every lane that may start one.
-    heads: BTreeSet<(Key, LaneIx)>,
+    /// By pool: the first ready task of every lane that may start one.
+    heads: Vec<BTreeSet<(Key, LaneIx)>>,
     order: Vec<TaskIx>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Lane {
-    ready: BTreeSet<Key>,
+    /// By pool, those at the end left out that never had one.
+    ready: Vec<Ready>,
     running: u32,
     max: Option<u32>,
     open: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Ready {
+    keys: BTreeSet<Key>,
     /// Its entry in `heads`.
     head: Option<Key>,
 }
@@ -48,19 +50,26 @@ impl ReadyIndex {
     /// Nothing is ready and every lane is closed.
     pub fn new(graph: &Graph) -> Self {
         let lanes = graph.lanes().iter().map(|l| Lane { max: l.max_parallel, ..Lane::default() });
-        Self { lanes: lanes.collect(), heads: BTreeSet::new(), order: graph.order().to_vec() }
+        Self { lanes: lanes.collect(), heads: Vec::new(), order: graph.order().to_vec() }
     }
 
     /// A task became ready.
-    pub fn insert(&mut self, lane: LaneIx, key: Key) {
-        self.lanes[lane.at()].ready.insert(key);
+    pub fn insert(&mut self, lane: LaneIx, pool: Pool, key: Key) {
+        let ready = &mut self.lanes[lane.at()].ready;
+        let needed = usize::from(pool) + 1;
+        if ready.len() < needed {
+            ready.resize_with(needed, Ready::default);
+        }
+        ready[usize::from(pool)].keys.insert(key);
         self.refresh(lane);
     }
 
     /// A task is not ready any more.
-    pub fn remove(&mut self, lane: LaneIx, key: Key) {
-        self.lanes[lane.at()].ready.remove(&key);
-        self.refresh(lane);
+    pub fn remove(&mut self, lane: LaneIx, pool: Pool, key: Key) {
+        if let Some(ready) = self.lanes[lane.at()].ready.get_mut(usize::from(pool)) {
+            ready.keys.remove(&key);
+            self.refresh(lane);
+        }
     }
 
     /// A lane's tasks may start, or may not.
@@ -82,15 +91,25 @@ impl ReadyIndex {
         self.refresh(lane);
     }
 
-    /// The task that goes next, if one may.
-    pub fn next(&self) -> Option<Pick> {
-        let (key, lane) = self.heads.first()?;
-        Some(Pick { task: self.order[key.1 as usize], lane: *lane })
+    /// The task of a pool that goes next, if one may.
+    pub fn next(&self, pool: Pool) -> Option<TaskIx> {
+        let (key, _) = self.heads.get(usize::from(pool))?.first()?;
+        Some(self.order[key.1 as usize])
+    }
+
+    /// The priority of that task.
+    pub fn priority(&self, pool: Pool) -> Option<i32> {
+        self.heads.get(usize::from(pool))?.first().map(|(key, _)| key.0)
+    }
+
+    /// Whether a task may start, were there an agent for it.
+    pub fn is_any(&self) -> bool {
+        self.heads.iter().any(|heads| !heads.is_empty())
     }
 
     /// Whether the lane has a ready task.
     pub fn has_ready(&self, lane: LaneIx) -> bool {
-        !self.lanes[lane.at()].ready.is_empty()
+        self.lanes[lane.at()].ready.iter().any(|ready| !ready.keys.is_empty())
     }
 
     /// Whether as many of the lane's tasks hold a place as may.
@@ -106,16 +125,21 @@ impl ReadyIndex {
     fn refresh(&mut self, lane: LaneIx) {
         let entry = &mut self.lanes[lane.at()];
         let may_start = entry.open && !entry.is_full();
-        let head = entry.ready.first().copied().filter(|_| may_start);
-        if head == entry.head {
-            return;
+        if self.heads.len() < entry.ready.len() {
+            self.heads.resize_with(entry.ready.len(), BTreeSet::new);
         }
-        if let Some(old) = entry.head {
-            self.heads.remove(&(old, lane));
+        for (ready, heads) in entry.ready.iter_mut().zip(&mut self.heads) {
+            let head = ready.keys.first().copied().filter(|_| may_start);
+            if head == ready.head {
+                continue;
+            }
+            if let Some(old) = ready.head {
+                heads.remove(&(old, lane));
+            }
+            if let Some(new) = head {
+                heads.insert((new, lane));
+            }
+            ready.head = head;
         }
-        if let Some(new) = head {
-            self.heads.insert((new, lane));
-        }
-        entry.head = head;
     }
 }

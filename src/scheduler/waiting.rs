@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::ids::{LaneId, TaskId};
+use crate::ids::{LaneId, ProfileName, ProjectId, TaskId};
 use crate::state::{LaneState, ParkReason};
 use crate::time::Timestamp;
 
@@ -59,6 +59,37 @@ pub enum WaitingOn {
     SlotsFull {
         /// How many.
         running: u32,
+    },
+    /// As many of the project's agents run as may.
+    ProjectFull {
+        /// How many.
+        running: u32,
+    },
+    /// As many agents of its profile run as may.
+    ProfileFull {
+        /// Which profile.
+        profile: ProfileName,
+        /// How many.
+        running: u32,
+    },
+    /// The limit of its profile is reached, and of those that stand in for it.
+    CoolingDown {
+        /// Which profile.
+        profile: ProfileName,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A budget is used up.
+    Budget {
+        /// Of which project; `None`: of everything.
+        project: Option<ProjectId>,
+        /// When enough of it is long enough ago, if it ever is.
+        until: Option<Timestamp>,
+    },
+    /// Nothing is started at this time of the day.
+    QuietHours {
+        /// When they end.
+        until: Timestamp,
     },
     /// It is its turn, among others, in the next round.
     Turn,
@@ -136,7 +167,13 @@ impl WaitingOn {
     pub fn is_its_turn(&self) -> bool {
         matches!(
             self,
-            Self::Turn | Self::RunFull { .. } | Self::SlotsFull { .. } | Self::Backoff { .. }
+            Self::Turn
+                | Self::RunFull { .. }
+                | Self::SlotsFull { .. }
+                | Self::ProjectFull { .. }
+                | Self::ProfileFull { .. }
+                | Self::QuietHours { .. }
+                | Self::Backoff { .. }
         )
     }
 
@@ -158,6 +195,7 @@ impl WaitingOn {
             | Self::NotAttached
             | Self::FailFast
             | Self::Stale => true,
+            Self::Budget { until, .. } => until.is_none(),
             Self::UpstreamLane { state, .. } => *state == LaneState::AwaitingApproval.word(),
             Self::Dependencies { .. }
             | Self::AncestorLane { .. }
@@ -165,6 +203,10 @@ impl WaitingOn {
             | Self::LaneFull { .. }
             | Self::RunFull { .. }
             | Self::SlotsFull { .. }
+            | Self::ProjectFull { .. }
+            | Self::ProfileFull { .. }
+            | Self::CoolingDown { .. }
+            | Self::QuietHours { .. }
             | Self::Turn
             | Self::Backoff { .. }
             | Self::Parked { .. }
@@ -198,6 +240,25 @@ impl fmt::Display for WaitingOn {
                 write!(f, "the run already runs {running} at once, which is its limit")
             }
             Self::SlotsFull { running } => write!(f, "all {running} agent slots are taken"),
+            Self::ProjectFull { running } => {
+                write!(f, "its project already runs {running} at once, which is its limit")
+            }
+            Self::ProfileFull { profile, running } => {
+                write!(f, "`{profile}` already runs {running} at once, which is its limit")
+            }
+            Self::CoolingDown { profile, until } => {
+                write!(f, "the limit of `{profile}` is reached until {}", until.local_clock())
+            }
+            Self::Budget { project, until } => {
+                match project {
+                    Some(project) => write!(f, "the budget of project `{project}` is used up")?,
+                    None => f.write_str("the budget of everything is used up")?,
+                }
+                until.map_or(Ok(()), |until| write!(f, " until {}", until.local_minute()))
+            }
+            Self::QuietHours { until } => {
+                write!(f, "nothing is started before {} (quiet hours)", until.local_clock())
+            }
             Self::Turn => f.write_str("starts in the next round"),
             Self::Backoff { until } => {
                 write!(f, "is tried again at {} after outside trouble", until.local_clock())

@@ -16,6 +16,7 @@ use crate::orchestrator::{
     RunView, Scope, Submission, Submitted,
 };
 use crate::runner::Executor as _;
+use crate::scheduler::Policy;
 use crate::sim::{ManualClock, Stage};
 use crate::state::{Entry, ProjectRecord, RunOptions};
 use crate::store::{self, MemoryStore, Store as _};
@@ -98,8 +99,8 @@ impl Theatre {
         if self.engine.as_ref().is_some_and(|engine| !engine.task.is_finished()) {
             return Ok(());
         }
-        let (slots, run_slots, seed) = (self.slots, self.slots, 1);
-        let options = Options { slots, run_slots, seed, scope: Scope::All, role: Role::Daemon };
+        let (policy, seed) = (Policy::of_slots(self.slots), 1);
+        let options = Options { policy, seed, scope: Scope::All, role: Role::Daemon };
         let doors = Doors {
             store: self.store.clone(),
             executor: self.stage.clone(),
@@ -175,9 +176,8 @@ impl Theatre {
         match self.handle() {
             Ok(handle) => handle.view(run).await.ok().flatten(),
             Err(Dead) => {
-                let (slots, run_slots, seed) = (self.slots, self.slots, 1);
-                let options =
-                    Options { slots, run_slots, seed, scope: Scope::All, role: Role::Errand };
+                let (policy, seed) = (Policy::of_slots(self.slots), 1);
+                let options = Options { policy, seed, scope: Scope::All, role: Role::Errand };
                 orchestrator::look(&*self.store, run, &options, false).await.ok().flatten()
             }
         }
@@ -249,11 +249,7 @@ fn beginning() -> Timestamp {
 
 fn submission(graph: Graph, source: &str, who: &str) -> Submission {
     Submission {
-        project: ProjectRecord {
-            id: "shop".parse().expect("BUG: a name"),
-            repo: "/nowhere".to_owned(),
-            default_branch: "main".to_owned(),
-        },
+        project: ProjectRecord::new("shop".parse().expect("BUG: a name"), "/nowhere", "main"),
         graph,
         source: source.to_owned(),
         options: RunOptions::default(),

@@ -6,6 +6,7 @@ mod effect;
 mod hold;
 mod journal;
 mod lane;
+mod project;
 mod record;
 mod run;
 mod task;
@@ -20,10 +21,11 @@ pub use effect::{Effect, EffectKey, Verb};
 pub use hold::{Hold, Holds};
 pub use journal::{Entry, Subject, What};
 pub use lane::{LaneEvent, LaneFailure, LaneState};
+pub use project::{MergeMethod, ProjectRecord, ProjectSettings, Weight};
 pub use record::{
     Answer, Approval, AttemptRecord, ByHand, Decision, Delivered, Ending, LaneCheck, LaneRecord,
-    Moving, Objection, Part, ProjectRecord, PullNews, PullStanding, Question, RunOptions,
-    RunRecord, Steer, TaskFailure, TaskMore, TaskRecord, Watched,
+    Moving, Objection, Part, PullNews, PullStanding, Question, RunOptions, RunRecord, Steer,
+    TaskFailure, TaskMore, TaskRecord, Watched,
 };
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};

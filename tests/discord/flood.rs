@@ -37,7 +37,9 @@ async fn a_flood_of_output_stays_within_every_limit() {
     let (agents, seconds) = size();
     let Some(stage) = Stage::quiet("").await else { return };
     let config = std::fs::read_to_string(stage.world.path("config.yaml")).unwrap();
-    stage.world.write("config.yaml", &format!("slots: {agents}\nrun_slots: {agents}\n{config}"));
+    stage
+        .world
+        .write("config.yaml", &format!("slots: {agents}\nproject_slots: {agents}\n{config}"));
     let mut stage = stage;
     stage.start().await;
     stage.proxy.shared.limits.lock().unwrap().on = true;

@@ -4,6 +4,8 @@
 //! How git signs in is an environment variable of the one process that needs it: never an
 //! argument, a URL, a file or a log. Nothing is pushed without saying what it may replace.
 
+mod origin;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

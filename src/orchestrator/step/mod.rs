@@ -24,7 +24,9 @@ use crate::graph::LaneIx;
 use crate::orchestrator::command::{Answer, Command, Submitted};
 use crate::orchestrator::world::{Desk, Run, World};
 use crate::runner::{Report, RunInfo, ToAttempt};
-use crate::state::{self, EffectKey, Ending, Part, RunRecord, Subject, TaskState, What};
+use crate::state::{
+    self, EffectKey, Ending, Part, ProjectRecord, RunRecord, Subject, TaskState, What,
+};
 use crate::store::Batch;
 use crate::time::Timestamp;
 
@@ -43,6 +45,8 @@ impl World {
     /// Begins a turn.
     pub(crate) fn begin(&mut self, now: Timestamp) {
         self.desk.now = now;
+        self.desk.queue.roll(now);
+        self.desk.quiet_until = self.desk.policy.quiet.and_then(|quiet| quiet.until(now));
         self.fire_timers();
     }
 
@@ -68,20 +72,21 @@ impl World {
         &mut self,
         info: Arc<RunInfo>,
         record: RunRecord,
-        project_slots: u32,
         carried: Option<Carried>,
     ) -> Submitted {
         let (id, name) = (info.id, info.name.clone());
         self.next_run = self.next_run.max(id.0 + 1);
-        self.desk.batch.projects.push(info.project.clone());
+        self.note_project(&info.project);
         self.desk.batch.graphs.push((record.graph_digest.clone(), info.source.clone()));
-        let mut run = Run::new(info, record, project_slots);
+        let mut run = Run::new(info, record, &mut self.desk);
         run.changed.run = true;
         self.desk.journal(id, Subject::Run, None, What::Submitted, Some(name.to_string()));
         if let Some(carried) = carried {
             let what = Some(carried.summary.to_string());
             self.desk.journal(id, Subject::Run, None, What::Remark, what);
             run.take_over(&mut self.desk, carried);
+        } else {
+            run.find_pools(&mut self.desk);
         }
         run.open_all(&mut self.desk);
         self.runs.insert(id, run);
@@ -133,7 +138,20 @@ impl World {
 
     /// When something is due next.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        self.desk.timers.first().map(|(at, ..)| *at)
+        let due = self.desk.timers.first().map(|(at, ..)| *at);
+        let waits = self.desk.queue.wakes_at();
+        due.into_iter().chain(waits).chain(self.desk.quiet_until).min()
+    }
+
+    /// What is set for a project stays as it is; where it lies may have changed.
+    fn note_project(&mut self, project: &ProjectRecord) {
+        let known = self.desk.projects.get(&project.id).cloned();
+        let mut record = project.clone();
+        if let Some(known) = &known {
+            record.settings = known.settings.clone();
+            record.configured = known.configured;
+        }
+        self.desk.keep_project(known.as_ref(), record);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::RunId;
 use crate::orchestrator::world::{Desk, Run, World};
+use crate::scheduler::Next;
 use crate::state::{
     EffectKey, LaneEvent, LaneFailure, LaneState, Outcome, Part, RunEvent, Subject, TaskEvent,
     TaskRecord, TaskState, Verb, What,
@@ -29,15 +30,16 @@ impl World {
         let touched: Vec<RunId> = self.desk.touched.iter().copied().collect();
         for id in touched {
             if let Some(run) = self.runs.get_mut(&id) {
-                run.refresh_hunger(&mut self.desk);
+                run.queue_up(&mut self.desk);
             }
         }
-        while self.desk.slots_used < self.desk.slots && !self.desk.starts_nothing() {
-            let Some(id) = self.hungriest() else { break };
-            let run = self.runs.get_mut(&id).expect("BUG: a hungry run is there");
-            let pick = run.ready.next().expect("BUG: a hungry run has a ready task");
-            run.start(&mut self.desk, pick.task);
-            run.refresh_hunger(&mut self.desk);
+        while !self.desk.starts_nothing() && self.desk.quiet_until.is_none() {
+            let Some(Next { run: id, pool, by }) = self.desk.queue.next() else { break };
+            let run = self.runs.get_mut(&id).expect("BUG: a run in the queue is there");
+            let task = run.first_of(pool).expect("BUG: a run in the queue has a ready task");
+            let stand_in = self.desk.queue.profile(by).filter(|_| by != pool).cloned();
+            run.start(&mut self.desk, task, stand_in);
+            run.queue_up(&mut self.desk);
         }
         let touched: Vec<RunId> = self.desk.touched.iter().copied().collect();
         for id in touched {
@@ -45,12 +47,6 @@ impl World {
                 run.settle(&mut self.desk);
             }
         }
-    }
-
-    /// Among runs that could start a task, the one with the fewest running; the oldest of equals.
-    fn hungriest(&self) -> Option<RunId> {
-        let running = |id: &RunId| self.runs.get(id).map_or(0, |run| run.running);
-        self.desk.hungry.iter().copied().min_by_key(|id| (running(id), *id))
     }
 }
 
@@ -68,17 +64,13 @@ impl Run {
             && self.record.fatal.is_none()
     }
 
-    fn refresh_hunger(&mut self, desk: &mut Desk) {
+    fn queue_up(&mut self, desk: &mut Desk) {
         let may_start = self.may_start(desk);
         if may_start && !desk.starts_nothing() && !self.wanted.is_empty() && !self.fails_fast() {
             self.prepare_wanted(desk);
         }
         let full = self.max_running.is_some_and(|max| self.running >= max);
-        if may_start && !full && self.ready.next().is_some() {
-            desk.hungry.insert(self.info.id);
-        } else {
-            desk.hungry.remove(&self.info.id);
-        }
+        self.offer(desk, may_start && !full);
     }
 
     fn task_due(&mut self, desk: &mut Desk, task: TaskIx, at: Timestamp) {
@@ -93,7 +85,7 @@ impl Run {
         self.changed.task(task);
         if state == TaskState::Ready {
             let lane = self.graph().task(task).lane;
-            self.ready.insert(lane, self.key(task));
+            self.ready.insert(lane, self.place.pool(task), self.key(task));
         } else {
             self.dispatch_owed(desk, Part::Task(task));
         }
@@ -151,7 +143,7 @@ impl Run {
         // Lanes that are still wanted after the plan wait for a parent; whether that comes is
         // another's doing.
         let wanted = desk.starts_nothing() && !self.wanted.is_empty() && !self.fails_fast();
-        let can_start = self.may_start(desk) && (self.ready.next().is_some() || wanted);
+        let can_start = self.may_start(desk) && (self.ready.is_any() || wanted);
         if can_start || (!self.record.cancelled && self.is_held_back(desk)) {
             return;
         }
@@ -163,7 +155,7 @@ impl Run {
         let seq = self.run_event(desk, RunEvent::Settled { outcome });
         self.notify_settled(desk, seq, outcome);
         desk.settled.push(self.info.id);
-        desk.hungry.remove(&self.info.id);
+        self.offer(desk, false);
     }
 
     /// A pull request waits for what others do with it, such as checks: the run goes on by itself.
@@ -175,7 +167,7 @@ impl Run {
 
     /// Something would go on if a person let it: the run has not come to rest, it waits.
     fn is_held_back(&self, desk: &Desk) -> bool {
-        let could_start = || self.ready.next().is_some() || !self.wanted.is_empty();
+        let could_start = || self.ready.is_any() || !self.wanted.is_empty();
         let parked = |task: &TaskRecord| matches!(task.state, TaskState::Paused { .. });
         (self.is_held(desk) && could_start()) || self.tasks.iter().any(parked)
     }

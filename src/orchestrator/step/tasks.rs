@@ -1,6 +1,7 @@
 //! One task takes an event: its state, its places, its dependents and its lane follow at once.
 
 use crate::graph::{LaneIx, TaskIx};
+use crate::ids::ProfileName;
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::ToAttempt;
 use crate::state::{
@@ -202,13 +203,17 @@ impl Run {
     }
 
     /// Begins an attempt.
-    pub(crate) fn start(&mut self, desk: &mut Desk, task: TaskIx) {
+    pub(crate) fn start(&mut self, desk: &mut Desk, task: TaskIx, stand_in: Option<ProfileName>) {
         let record = &mut self.tasks[task.at()];
         let attempt = record.attempts;
         record.attempts += 1;
         record.started_at = desk.now;
         if let Some(more) = &mut record.more {
             more.kept_from = None;
+            more.stand_in = None;
+        }
+        if stand_in.is_some() {
+            record.more_mut().stand_in = stand_in;
         }
         self.task_event(desk, task, TaskEvent::Started { attempt }, None);
         self.owe(desk, Effect::Attempt { run: self.info.id, task, attempt });

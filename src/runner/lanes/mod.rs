@@ -91,11 +91,10 @@ async fn target(
         };
         return Ok((theirs, head.ok_or_else(missing)?));
     }
-    let synced = project
-        .bare
-        .sync(&project.user, std::slice::from_ref(&theirs))
-        .await
-        .map_err(|error| trouble(&error))?;
+    let theirs_only = std::slice::from_ref(&theirs);
+    project.user.follow(theirs_only).await.map_err(|error| trouble(&error))?;
+    let synced =
+        project.bare.sync(&project.user, theirs_only).await.map_err(|error| trouble(&error))?;
     let Some(upstream) = synced.heads.get(&theirs) else {
         let message = format!("the repository {} has no branch `{name}`", run.project.repo);
         return Err(StepFailure::new(FailureClass::CannotStart, message));

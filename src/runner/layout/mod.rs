@@ -30,6 +30,11 @@ impl Layout {
         self.root.join("repos").join(format!("{project}.git"))
     }
 
+    /// The clone that is kept of a project's remote repository.
+    pub fn clone_of(&self, project: &ProjectId) -> PathBuf {
+        self.root.join("clones").join(format!("{project}.git"))
+    }
+
     /// The checkouts of a project.
     pub fn worktrees(&self, project: &ProjectId) -> PathBuf {
         self.root.join("worktrees").join(project.as_str())

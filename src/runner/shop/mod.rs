@@ -26,7 +26,7 @@ use crate::runner::lanes;
 use crate::runner::lanes::pulls;
 use crate::runner::layout::Layout;
 use crate::runner::project::Projects;
-use crate::state::{Effect, EffectKey, FailureClass, ProjectRecord};
+use crate::state::{Effect, EffectKey, FailureClass, MergeMethod, ProjectRecord};
 use crate::time::{Clock, Timestamp};
 
 pub(crate) use credentials::Given;
@@ -59,10 +59,8 @@ pub struct Options {
     pub grace: Duration,
     /// The projects whose pull requests are made on GitHub.
     pub github: Option<OnGitHub>,
-    /// How pull requests are merged.
-    pub method: Method,
-    /// The same in some projects.
-    pub methods: BTreeMap<ProjectId, Method>,
+    /// How pull requests are merged where the project does not say.
+    pub method: MergeMethod,
     /// Who commits.
     pub identity: Identity,
     /// Who is named beside them, by the name of who submitted the run: `Ada <ada@example.org>`.
@@ -105,12 +103,14 @@ pub struct AgentProfile {
     pub env: Vec<String>,
     /// Who does its tasks while its usage limit is reached.
     pub fallback: Option<ProfileName>,
+    /// How many of it may run at once.
+    pub slots: Option<u32>,
 }
 
 impl AgentProfile {
     /// What its adapter is told.
     pub fn configured(self) -> agents::Profile {
-        let Self { framework: _, command, model, permissions, args, env: _, fallback: _ } = self;
+        let Self { command, model, permissions, args, .. } = self;
         agents::Profile { command, model, permissions, args }
     }
 }
@@ -193,7 +193,11 @@ impl Shop {
 impl Inner {
     /// How pull requests of a run are merged.
     pub(crate) fn method(&self, run: &RunInfo) -> Method {
-        self.options.methods.get(&run.project.id).copied().unwrap_or(self.options.method)
+        match run.project.settings.merge_method.unwrap_or(self.options.method) {
+            MergeMethod::Merge => Method::Merge,
+            MergeMethod::Squash => Method::Squash,
+            MergeMethod::Rebase => Method::Rebase,
+        }
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<EffectKey, UnderWay>> {

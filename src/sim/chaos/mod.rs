@@ -20,6 +20,7 @@ use crate::orchestrator::step::Turn;
 use crate::orchestrator::world::{HOLDS, World};
 use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, Target, Undo, Verb};
 use crate::runner::{Report, RunInfo, ToAttempt};
+use crate::scheduler::Policy;
 use crate::state::{
     self, Effect, EffectKey, LaneState, Part, ProjectRecord, RunOptions, RunRecord, RunState,
     TaskState,
@@ -101,7 +102,8 @@ impl Chaos {
         let info = Arc::new(run_info(source, graph));
         let store = MemoryStore::default();
         let slots = 1 + dice.below(4) as u32;
-        let world = World::new(now(store.counters()).expect("BUG: memory"), slots, seed);
+        let counters = now(store.counters()).expect("BUG: memory");
+        let world = World::new(counters, Policy::of_slots(slots), seed);
         let outside = Outside::new(seed);
         Self {
             dice,
@@ -120,7 +122,7 @@ impl Chaos {
 
     fn play(&mut self) -> Result<(), Violation> {
         self.world.begin(self.clock);
-        self.world.submit(self.info.clone(), record(&self.info), 8, None);
+        self.world.submit(self.info.clone(), record(&self.info), None);
         self.conclude(false)?;
         for _ in 0..DISTURBANCES {
             self.disturb()?;
@@ -344,7 +346,7 @@ impl Chaos {
         if self.world.runs.is_empty() {
             // It died before the submission was durable: the person submits again.
             self.world.begin(self.clock);
-            self.world.submit(self.info.clone(), record(&self.info), 8, None);
+            self.world.submit(self.info.clone(), record(&self.info), None);
             return self.conclude(false);
         }
         let owed = self.world.runs[&RunId(1)].owed();
@@ -357,9 +359,10 @@ impl Chaos {
     /// The world as a new process finds it.
     pub(crate) fn loaded(&self) -> World {
         let counters = now(self.store.counters()).expect("BUG: memory");
-        let mut world = World::new(counters, self.slots, 7);
+        let mut world = World::new(counters, Policy::of_slots(self.slots), 7);
+        world.know_projects(now(self.store.projects()).expect("BUG: memory"));
         if let Some(stored) = now(self.store.load(RunId(1))).expect("BUG: memory") {
-            world.adopt(self.info.clone(), stored, 8);
+            world.adopt(self.info.clone(), stored);
         }
         if let Some(holds) = now(self.store.setting(HOLDS)).expect("BUG: memory") {
             world.desk.holds = serde_json::from_str(&holds).expect("BUG: it was written so");
@@ -477,11 +480,7 @@ fn run_info(source: String, graph: Graph) -> RunInfo {
     RunInfo {
         id: RunId(1),
         name: RunName { graph: graph.name().clone(), number: 1 },
-        project: ProjectRecord {
-            id: "shop".parse().expect("BUG: a name"),
-            repo: "/nowhere".to_owned(),
-            default_branch: "main".to_owned(),
-        },
+        project: ProjectRecord::new("shop".parse().expect("BUG: a name"), "/nowhere", "main"),
         teardown: graph::Teardown::Always,
         graph,
         source,

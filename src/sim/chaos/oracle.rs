@@ -60,9 +60,9 @@ pub(super) fn may_do(chaos: &Chaos, job: &Effect) -> Result<(), Violation> {
 pub(super) fn always(chaos: &Chaos) -> Result<(), Violation> {
     let run = &chaos.world.runs[&RunId(1)];
     let desk = &chaos.world.desk;
-    promised(desk.slots_used == run.running, "slots do not add up", chaos)?;
+    promised(desk.queue.running() == run.running, "slots do not add up", chaos)?;
     // An agent that has its answer goes on at once, whether or not its place was taken meanwhile.
-    let fits = desk.slots_used <= desk.slots || chaos.outside.has_asked();
+    let fits = desk.queue.running() <= desk.policy.slots || chaos.outside.has_asked();
     promised(fits, "more agents run than may", chaos)?;
     let fresh = chaos.loaded();
     let (now, then) = (chaos.world.view(RunId(1)), fresh.view(RunId(1)));
@@ -103,7 +103,7 @@ pub(super) fn at_rest(chaos: &Chaos) -> Result<(), Violation> {
     promised(chaos.outside.alive().next().is_none(), "an agent was left behind", chaos)?;
     let run = &chaos.world.runs[&RunId(1)];
     promised(run.effects.is_empty(), "something is owed at rest", chaos)?;
-    promised(chaos.world.desk.slots_used == 0, "a slot is taken at rest", chaos)?;
+    promised(chaos.world.desk.queue.running() == 0, "a slot is taken at rest", chaos)?;
     let RunState::Settled { outcome } = view.run.state else {
         return promised(false, "the run is open at rest", chaos);
     };

@@ -6,7 +6,7 @@ mod pull;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{LaneIx, TaskIx, Teardown};
-use crate::ids::{CommitId, ProjectId, RunId, RunName};
+use crate::ids::{CommitId, ProfileName, ProjectId, RunId, RunName};
 use crate::state::attempt::{Concern, FailureClass, Proposal, Session, Usage};
 use crate::state::lane::LaneState;
 use crate::state::run::RunState;
@@ -14,17 +14,6 @@ use crate::state::task::TaskState;
 use crate::time::Timestamp;
 
 pub use pull::{Approval, Objection, PullNews, PullStanding, Watched};
-
-/// A repository that graphs run on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProjectRecord {
-    /// Its name.
-    pub id: ProjectId,
-    /// The user's clone that it is linked to: an absolute path.
-    pub repo: String,
-    /// Where lanes start and end unless the graph says otherwise.
-    pub default_branch: String,
-}
 
 /// One submission of a graph.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -235,6 +224,12 @@ pub struct TaskMore {
     /// Who skipped, stopped or cancelled it, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<ByHand>,
+    /// The profile that a person chose for it, instead of the graph's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<ProfileName>,
+    /// Who does its attempt in the place of a profile whose limit was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<ProfileName>,
     /// What it cost so far.
     pub usage: Usage,
 }

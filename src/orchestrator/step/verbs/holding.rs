@@ -148,7 +148,7 @@ impl World {
             GlobalVerb::Resume { project: None } => return Ok(self.hold(command, None, false)),
             GlobalVerb::Drain if desk.draining => nothing("it is draining already"),
             GlobalVerb::Drain => {
-                let rest = go_on(desk.slots_used);
+                let rest = go_on(desk.queue.running());
                 let sentence = format!("nothing new is started in this process{rest}");
                 if !command.dry_run {
                     self.drain();
@@ -157,7 +157,7 @@ impl World {
                 done(sentence, Vec::new())
             }
             GlobalVerb::Shutdown { within } => {
-                let running = desk.slots_used;
+                let running = desk.queue.running();
                 let sentence = match (running, within.as_secs()) {
                     (0, _) => "the process ends".to_owned(),
                     (_, 0) => "what runs is suspended, and the process ends".to_owned(),
