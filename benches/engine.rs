@@ -25,11 +25,11 @@ use taskloom::orchestrator::{Doors, Handle, Options, Role, Scope, Submission, sp
 use taskloom::runner::{Executor, Job, Report, Reporter, ToAttempt};
 use taskloom::scheduler::Policy;
 use taskloom::state::{
-    AttemptEnd, AttemptOutcome, AttemptRecord, Effect, Entry, ProjectRecord, RunEvent, RunOptions,
-    RunRecord, What,
+    AttemptEnd, AttemptOutcome, AttemptRecord, Effect, Entry, LedgerSum, ProjectRecord, RunEvent,
+    RunOptions, RunRecord, What,
 };
 use taskloom::store::{Access, Batch, Counters, Error, SqliteStore, Store, StoredRun};
-use taskloom::time::{Stopwatch, SystemClock};
+use taskloom::time::{Stopwatch, SystemClock, Timestamp};
 use tokio::sync::mpsc;
 
 /// Odd, so that the median is a measurement.
@@ -142,6 +142,9 @@ impl Store for Nowhere {
     async fn attempts(&self, _: RunId) -> Result<Vec<AttemptRecord>, Error> {
         Ok(Vec::new())
     }
+    async fn spent(&self, _: Timestamp, _: i64) -> Result<Vec<LedgerSum>, Error> {
+        Ok(Vec::new())
+    }
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
         Ok(Vec::new())
     }
@@ -182,6 +185,9 @@ impl Store for Recorded {
     }
     async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, Error> {
         self.store.attempts(run).await
+    }
+    async fn spent(&self, since: Timestamp, bucket_ms: i64) -> Result<Vec<LedgerSum>, Error> {
+        self.store.spent(since, bucket_ms).await
     }
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
         self.store.notices().await

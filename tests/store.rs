@@ -27,6 +27,8 @@ fn run_record(id: i64, number: u32) -> RunRecord {
         created_at: Timestamp(5),
         since: Timestamp(5),
         submitter: "ada".to_owned(),
+        allowance: None,
+        warned: false,
         options: RunOptions { max_concurrency: Some(2), ..RunOptions::default() },
         paused: false,
         cancelled: false,

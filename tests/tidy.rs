@@ -31,7 +31,10 @@ const MAY_NAME: &[(&str, &str)] = &[
         "discord",
         "crash ids time failure secret graph state scheduler render notify store runner orchestrator control",
     ),
-    ("config", "ids time failure secret graph state scheduler forge agents git runner orchestrator discord"),
+    (
+        "config",
+        "ids time failure secret graph state scheduler forge agents git runner orchestrator discord",
+    ),
     (
         "sim",
         "ids time entropy failure graph state scheduler render notify store git forge agents sandbox runner orchestrator",

@@ -12,8 +12,8 @@ use taskloom::orchestrator::{
 };
 use taskloom::sim::{Act, LaneAct, ManualClock, Stage};
 use taskloom::state::{
-    AttemptRecord, Entry, FailureClass, LaneState, Outcome, ParkReason, ProjectRecord, RunRecord,
-    TaskState,
+    AttemptRecord, Entry, FailureClass, LaneState, LedgerSum, Outcome, ParkReason, ProjectRecord,
+    RunRecord, TaskState,
 };
 use taskloom::store::{Batch, Counters, Error, MemoryStore, Store, StoredRun};
 use taskloom::time::Timestamp;
@@ -407,6 +407,9 @@ impl Store for Full {
     }
     async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, Error> {
         self.inner.attempts(run).await
+    }
+    async fn spent(&self, since: Timestamp, bucket_ms: i64) -> Result<Vec<LedgerSum>, Error> {
+        self.inner.spent(since, bucket_ms).await
     }
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
         self.inner.notices().await

@@ -26,6 +26,7 @@ use serde_json::Value;
 use crate::graph::Framework;
 use crate::ids::{RunName, TaskId};
 use crate::sandbox;
+use crate::state::Usage;
 use crate::time::Timestamp;
 
 pub use crate::state::Session;
@@ -264,10 +265,8 @@ pub enum AgentEvent {
     },
     /// What the turn has cost since the last such event.
     Usage {
-        /// Tokens of all kinds.
-        tokens: u64,
-        /// US dollars.
-        usd: f64,
+        /// Tokens and money.
+        usage: Usage,
         /// The session with what it has cost in all, where the agent counts that.
         session: Option<Session>,
     },

@@ -7,6 +7,8 @@ mod issues;
 mod office;
 mod projects;
 
+pub(crate) use projects::policy;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -299,7 +301,7 @@ impl Running {
 /// How the engine is set up by a configuration.
 pub fn engine_options(config: &Config, scope: Scope, role: Role) -> orchestrator::Options {
     let seed = SystemClock.now().0.unsigned_abs();
-    orchestrator::Options { policy: projects::policy(config), seed, scope, role }
+    orchestrator::Options { policy: policy(config), seed, scope, role }
 }
 
 /// Opens the store beside its owner, if there is one, or without any.

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::orchestrator::{self, Options, Role, RunView, Scope};
 use crate::state::RunRecord;
 use crate::store::{OwnerLock, SqliteStore, Store as _};
+use crate::time::{Clock as _, SystemClock};
 
 /// What a reader works with.
 pub(crate) struct Reading {
@@ -37,7 +38,8 @@ impl Reading {
     /// A run with everything derived.
     pub(crate) async fn view(&self, run: &RunRecord) -> anyhow::Result<RunView> {
         let options: Options = app::engine_options(&self.config, Scope::New, Role::Errand);
-        let view = orchestrator::look(&self.store, run.id, &options, self.driven()).await?;
+        let now = SystemClock.now();
+        let view = orchestrator::look(&self.store, run.id, &options, now, self.driven()).await?;
         view.ok_or_else(|| Failure::outside(format!("run `{}` is gone", run.name)).into())
     }
 

@@ -63,11 +63,21 @@ pub enum Press {
     Discard,
     /// Resume everything after safe mode.
     ResumeAll,
+    /// Allow a quarter more of a budget.
+    More,
+    /// Have an agent come to an end with a little more.
+    FinishUp,
+    /// Ask which other agent is to go on.
+    Switch,
+    /// Do not go on with a task.
+    StopTask,
+    /// Go on with a task.
+    ResumeTask,
 }
 
 impl Press {
     /// Every verb.
-    pub const ALL: [Press; 26] = [
+    pub const ALL: [Press; 31] = [
         Self::Retry,
         Self::RetryNote,
         Self::RetryDown,
@@ -94,6 +104,11 @@ impl Press {
         Self::Rehearse,
         Self::Discard,
         Self::ResumeAll,
+        Self::More,
+        Self::FinishUp,
+        Self::Switch,
+        Self::StopTask,
+        Self::ResumeTask,
     ];
 
     /// Its name in a custom id. Never renamed: old messages keep it.
@@ -126,6 +141,11 @@ impl Press {
             Self::Rehearse => "rehearse",
             Self::Discard => "discard",
             Self::ResumeAll => "resume-all",
+            Self::More => "more",
+            Self::FinishUp => "finish-up",
+            Self::Switch => "switch",
+            Self::StopTask => "stop-task",
+            Self::ResumeTask => "resume-task",
         }
     }
 }

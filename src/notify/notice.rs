@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{LaneId, ProjectId, RunName, TaskId};
+use crate::ids::{LaneId, ProfileName, ProjectId, RunName, TaskId};
 use crate::time::Timestamp;
 
 /// Something that a person may want to know.
@@ -46,6 +46,12 @@ pub enum NoticeKind {
     LaneFailed,
     /// The run came to rest.
     RunSettled,
+    /// Most of a budget is used up.
+    BudgetWarning,
+    /// A task is paused because a budget is used up.
+    Budget,
+    /// The limit of a task's agent is reset, and somebody must say that it goes on.
+    LimitReset,
     /// The daemon came back after a stop or a crash.
     Restarted,
     /// The daemon ended too often and starts nothing.
@@ -60,8 +66,10 @@ impl NoticeKind {
             | Self::Question
             | Self::Approval
             | Self::LaneFailed
+            | Self::Budget
+            | Self::LimitReset
             | Self::SafeMode => true,
-            Self::LaneMerged | Self::RunSettled | Self::Restarted => false,
+            Self::LaneMerged | Self::RunSettled | Self::BudgetWarning | Self::Restarted => false,
         }
     }
 }
@@ -82,4 +90,14 @@ pub enum Ask {
     Reject,
     /// Answer a question, with choices if there are any.
     Answer(Vec<String>),
+    /// Allow a quarter more of the budget.
+    More,
+    /// Have the agent come to an end with a little more.
+    FinishUp,
+    /// Have another agent go on; these are there.
+    Switch(Vec<ProfileName>),
+    /// Do not go on.
+    Stop,
+    /// Go on.
+    Resume,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::graph::Graph;
-use crate::ids::{CommitId, LaneId, ProjectId, RunId, RunName, TaskId};
+use crate::ids::{CommitId, LaneId, ProfileName, ProjectId, RunId, RunName, TaskId};
 use crate::state::{ProjectRecord, RunOptions};
 
 /// A graph to be run.
@@ -80,6 +80,21 @@ impl fmt::Display for Target {
             Self::Lane(id) => write!(f, "lane `{id}`"),
         }
     }
+}
+
+/// How a task goes on whose budget is used up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Allowance {
+    /// With a quarter more.
+    More,
+    /// With a little more, to come to an end.
+    FinishUp,
+    /// With a quarter more, by another agent.
+    Switch {
+        /// Whose profile.
+        profile: ProfileName,
+    },
 }
 
 /// What is taken back.
@@ -199,6 +214,13 @@ pub enum Verb {
         /// The answer.
         text: String,
     },
+    /// Have a task go on whose budget is used up.
+    Allow {
+        /// Which.
+        task: TaskId,
+        /// How.
+        how: Allowance,
+    },
     /// Take back what was merged.
     Undo {
         /// What.
@@ -228,6 +250,7 @@ impl Verb {
             | Self::Approve { .. }
             | Self::Reject { .. }
             | Self::Undo { .. }
+            | Self::Allow { .. }
             | Self::Answer { .. } => true,
         }
     }
@@ -248,7 +271,7 @@ pub struct Command {
 }
 
 /// What an operator asks of everything, or of a project. Asking twice is asking once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case")]
 pub enum GlobalVerb {
     /// Start nothing new, also after a restart, until it is resumed.
@@ -261,6 +284,16 @@ pub enum GlobalVerb {
         /// With which project; `None`: with everything, also after a drain or in safe mode.
         project: Option<ProjectId>,
     },
+    /// Allow a quarter more of a budget within its window.
+    Allow {
+        /// Of which project; `None`: of everything.
+        project: Option<ProjectId>,
+    },
+    /// Set a project up, or change what is set for it.
+    SetProject {
+        /// As it is to be.
+        project: Box<ProjectRecord>,
+    },
     /// Start nothing new in this process; what runs goes on.
     Drain,
     /// Drain, then end what still runs so that a later process goes on with it, then end.
@@ -271,7 +304,7 @@ pub enum GlobalVerb {
 }
 
 /// A verb on everything or on a project, by somebody.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GlobalCommand {
     /// Who asks.
     pub who: String,

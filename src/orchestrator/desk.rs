@@ -5,18 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use crate::entropy::Entropy;
+use crate::failure::Failure;
 use crate::graph::TaskIx;
 use crate::ids::{ProfileName, ProjectId, RunId};
-use crate::orchestrator::step::Recovery;
+use crate::orchestrator::command::{Answer, GlobalCommand};
+use crate::orchestrator::step::{Recovery, done, nothing};
 use crate::orchestrator::world::{Run, World};
 use crate::runner::ToAttempt;
 use crate::scheduler::{Policy, Pool, PoolIx, ProjectIx, Queue};
-use crate::state::{EffectKey, Entry, Holds, Part, ProjectRecord, ProjectSettings, Subject, What};
+use crate::state::{
+    BudgetState, Cooldown, EffectKey, Entry, Holds, OverBudget, Part, ProjectRecord,
+    ProjectSettings, Subject, What,
+};
 use crate::store::Batch;
 use crate::time::Timestamp;
 
 /// The setting under which the store keeps what is paused above single runs.
 pub(crate) const HOLDS: &str = "holds";
+
+/// The same for budgets over a window.
+pub(crate) const BUDGETS: &str = "budgets";
+
+/// The same for profiles whose limits are reached.
+pub(crate) const COOLDOWNS: &str = "cooldowns";
 
 /// What the runs share, and what the current turn has produced so far.
 #[derive(Debug)]
@@ -31,6 +42,12 @@ pub(crate) struct Desk {
     pub(crate) projects: BTreeMap<ProjectId, ProjectRecord>,
     /// Who starts next.
     pub(crate) queue: Queue,
+    /// What is kept about budgets over a window.
+    pub(crate) budgets: Vec<BudgetState>,
+    /// Budgets of which somebody allowed more in this turn: of which project, and which budget.
+    pub(crate) allowed: Vec<(Option<ProjectId>, OverBudget)>,
+    /// Profiles whose limits are reached.
+    pub(crate) cooldowns: BTreeMap<ProfileName, Cooldown>,
     /// Nothing is started before.
     pub(crate) quiet_until: Option<Timestamp>,
     /// Start nothing new until this is lifted or the process ends.
@@ -108,6 +125,9 @@ impl Desk {
             policy,
             projects: BTreeMap::new(),
             queue,
+            budgets: Vec::new(),
+            allowed: Vec::new(),
+            cooldowns: BTreeMap::new(),
             quiet_until: None,
             draining: false,
             idle_hands: false,
@@ -236,6 +256,32 @@ impl World {
         self.desk.keep_configured();
     }
 
+    /// Sets a project up, or changes what is set for it.
+    pub(crate) fn set_project(
+        &mut self,
+        command: &GlobalCommand,
+        project: &ProjectRecord,
+    ) -> Answer {
+        let before = self.desk.projects.get(&project.id).cloned();
+        let id = &project.id;
+        if before.as_ref().is_some_and(|before| before.configured) {
+            return Err(Failure::user(format!("project `{id}` is set in the configuration"))
+                .hint("change it there: what stands in the configuration wins"));
+        }
+        let sentence = match &before {
+            None => format!("project `{id}` is there"),
+            Some(before) if before == project => {
+                return Ok(nothing(format!("project `{id}` is so already")));
+            }
+            Some(_) => format!("project `{id}` is changed"),
+        };
+        if !command.dry_run {
+            let record = ProjectRecord { configured: false, ..project.clone() };
+            self.rearrange(|desk| desk.keep_project(before.as_ref(), record));
+        }
+        Ok(done(sentence, Vec::new()))
+    }
+
     /// Takes over another configuration.
     pub(crate) fn apply(&mut self, policy: Policy) {
         self.rearrange(|desk| {
@@ -266,6 +312,7 @@ impl World {
         for project in desk.projects.values() {
             desk.queue.set_project(&project.id, &project.settings, &desk.policy);
         }
+        desk.apply_budgets();
         for run in self.runs.values_mut() {
             run.find_pools(desk);
             for task in (0..run.tasks.len() as u32).map(TaskIx) {

@@ -16,7 +16,6 @@ use crate::ids::{GraphName, ProjectId, RunId, RunName};
 use crate::notify::{self, Delivery, Notice, Notifier};
 use crate::orchestrator::command::{self, Answer, Command, GlobalVerb, Submission, Submitted};
 use crate::orchestrator::handle::{Event, Handle, Resubmit, Resubmitted, Shutdown};
-use crate::orchestrator::load::holds;
 use crate::orchestrator::step::{Carried, Turn};
 use crate::orchestrator::view::RunView;
 use crate::orchestrator::world::{Run, World};
@@ -153,8 +152,8 @@ pub async fn spawn(
         doors,
     };
     engine.world.desk.idle_hands = engine.options.role == Role::Errand;
-    engine.world.desk.holds = holds(&*engine.doors.store).await?;
-    engine.world.know_projects(engine.doors.store.projects().await?);
+    let now = engine.doors.clock.now();
+    engine.world.restore(&*engine.doors.store, now).await?;
     if engine.options.role == Role::Daemon {
         engine.look_back().await?;
     }
@@ -356,6 +355,8 @@ impl Engine {
             cancelled: false,
             fatal: None,
             continues: from.as_ref().map(|(of, _)| self.lineage(*of)).unwrap_or_default(),
+            allowance: None,
+            warned: false,
         };
         let info = RunInfo {
             id: record.id,
@@ -479,7 +480,7 @@ impl Engine {
     fn hand_out(&self, key: EffectKey) {
         let Some(run) = self.world.runs.get(&key.run) else { return };
         let Some(effect) = run.effects.get(&key) else { return };
-        let job = run.job(effect);
+        let job = run.job(&self.world.desk, effect);
         let sender = self.sender.clone();
         let send = move |key: EffectKey, report: Report| {
             drop(sender.send(Event::Report(key, report)));

@@ -1,16 +1,16 @@
 //! What those who carry an effect out must know beyond it.
 
 use crate::graph::{LaneIx, TaskIx};
-use crate::orchestrator::world::Run;
+use crate::orchestrator::world::{Desk, Run};
 use crate::runner::{AttemptContext, Job, PullContext, Pulled, PulledLane};
 use crate::state::Effect;
 
 impl Run {
     /// The job of an effect.
-    pub(super) fn job(&self, effect: &Effect) -> Job {
+    pub(crate) fn job(&self, desk: &Desk, effect: &Effect) -> Job {
         let (mut attempt, mut pull) = (None, None);
         if let Effect::Attempt { task, .. } = effect {
-            attempt = Some(Box::new(self.attempt_context(*task)));
+            attempt = Some(Box::new(self.attempt_context(desk, *task)));
         } else if let Effect::OpenPr { task, .. } = effect {
             pull = Some(Box::new(self.pull_context(&[*task], None)));
         } else if let Effect::OpenLanePr { lane, .. } = effect {
@@ -20,8 +20,10 @@ impl Run {
         Job { run: self.info.clone(), effect: effect.clone(), attempt, pull }
     }
 
-    fn attempt_context(&self, task: TaskIx) -> AttemptContext {
+    fn attempt_context(&self, desk: &Desk, task: TaskIx) -> AttemptContext {
         let more = self.tasks[task.at()].more.as_deref().cloned().unwrap_or_default();
+        let pool = self.place.pool_ix(task);
+        let profile = more.stand_in.or_else(|| desk.queue.profile(pool).cloned());
         AttemptContext {
             failure: more.failure,
             note: more.note,
@@ -31,6 +33,7 @@ impl Run {
             session: more.session,
             answer: more.answer,
             adopt: more.adopt,
+            profile,
         }
     }
 

@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use crate::graph;
 use crate::ids::RunId;
 use crate::notify::Notice;
 use crate::orchestrator::engine::{Engine, Options, Role, Scope};
 use crate::orchestrator::handle::Event;
 use crate::orchestrator::view::RunView;
-use crate::orchestrator::world::{HOLDS, World};
+use crate::orchestrator::world::{BUDGETS, COOLDOWNS, HOLDS, World};
 use crate::runner::RunInfo;
-use crate::state::{Holds, ProjectRecord, RunRecord, RunState};
+use crate::scheduler::{BUCKET, Used, WINDOW};
+use crate::state::{LedgerSum, ProjectRecord, RunRecord, RunState};
 use crate::store::{self, Store, StoredRun};
 use crate::time::Timestamp;
 
@@ -32,21 +35,49 @@ pub async fn look(
     store: &dyn Store,
     run: RunId,
     options: &Options,
+    now: Timestamp,
     driven: bool,
 ) -> Result<Option<RunView>, store::Error> {
     let Some(stored) = store.load(run).await? else { return Ok(None) };
     let info = Arc::new(info_of(store, &stored).await?);
     let mut world = World::new(store.counters().await?, options.policy.clone(), options.seed);
-    world.know_projects(store.projects().await?);
-    world.desk.holds = holds(store).await?;
+    world.restore(store, now).await?;
     world.adopt(info, stored);
     let view = world.view(run);
     Ok(view.map(|view| if driven { view } else { view.left_alone() }))
 }
 
-pub(super) async fn holds(store: &dyn Store) -> Result<Holds, store::Error> {
-    let Some(text) = store.setting(HOLDS).await? else { return Ok(Holds::default()) };
-    serde_json::from_str(&text).map_err(|why| damaged(HOLDS, &why))
+impl World {
+    /// Takes in what the store knows of everything that runs share.
+    pub(crate) async fn restore(
+        &mut self,
+        store: &dyn Store,
+        now: Timestamp,
+    ) -> Result<(), store::Error> {
+        self.desk.now = now;
+        self.desk.quiet_until = self.desk.policy.quiet.and_then(|quiet| quiet.until(now));
+        self.desk.holds = setting(store, HOLDS).await?;
+        self.desk.budgets = setting(store, BUDGETS).await?;
+        self.desk.cooldowns = setting(store, COOLDOWNS).await?;
+        self.know_projects(store.projects().await?);
+        self.desk.apply_budgets();
+        self.desk.apply_cooldowns();
+        for sum in store.spent(now - WINDOW, BUCKET.as_millis() as i64).await? {
+            let LedgerSum { at, project, usage, charge, ended, .. } = sum;
+            let used = Used { tokens: usage.tokens.all(), usd: usage.usd, charge, ended };
+            let project = self.desk.queue.project(&project);
+            self.desk.queue.charge(project, at, used);
+        }
+        Ok(())
+    }
+}
+
+async fn setting<T: DeserializeOwned + Default>(
+    store: &dyn Store,
+    name: &'static str,
+) -> Result<T, store::Error> {
+    let Some(text) = store.setting(name).await? else { return Ok(T::default()) };
+    serde_json::from_str(&text).map_err(|why| damaged(name, &why))
 }
 
 fn damaged(setting: &str, why: &serde_json::Error) -> store::Error {
@@ -159,9 +190,7 @@ impl Engine {
     /// Counts the daemons before this one that ended without a word.
     pub(super) async fn look_back(&mut self) -> Result<(), store::Error> {
         let now = self.doors.clock.now();
-        let text = self.doors.store.setting(STARTS).await?.unwrap_or_else(|| "[]".to_owned());
-        let mut starts: Vec<Timestamp> =
-            serde_json::from_str(&text).map_err(|why| damaged(STARTS, &why))?;
+        let mut starts: Vec<Timestamp> = setting(&*self.doors.store, STARTS).await?;
         starts.retain(|start| now.since(*start) < CRASH_WINDOW);
         if starts.len() >= CRASHES_MAX {
             self.world.desk.safe_mode = Some(format!(

@@ -17,8 +17,8 @@ mod view;
 pub(crate) mod world;
 
 pub use command::{
-    Answer, Command, GlobalCommand, GlobalVerb, Receipt, Resubmission, Submission, Submitted,
-    Target, Undo, Verb,
+    Allowance, Answer, Command, GlobalCommand, GlobalVerb, Receipt, Resubmission, Submission,
+    Submitted, Target, Undo, Verb,
 };
 pub use engine::{Doors, Options, Role, Scope, spawn};
 pub use handle::{Closed, Handle, Resubmitted};

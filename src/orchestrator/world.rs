@@ -11,13 +11,13 @@ use crate::orchestrator::desk::Place;
 use crate::runner::{RunInfo, ToAttempt};
 use crate::scheduler::{Key, Policy, ReadyIndex};
 use crate::state::{
-    Effect, EffectKey, LaneRecord, LaneState, Outcome, Part, RunRecord, RunState, Step, TaskRecord,
-    TaskState, Verb,
+    Effect, EffectKey, Ending, LaneRecord, LaneState, Outcome, Part, RunRecord, RunState, Step,
+    TaskRecord, TaskState, Usage, Verb,
 };
 use crate::store::StoredRun;
 use crate::time::Timestamp;
 
-pub(crate) use crate::orchestrator::desk::{Desk, HOLDS};
+pub(crate) use crate::orchestrator::desk::{BUDGETS, COOLDOWNS, Desk, HOLDS};
 
 /// Everything that the engine works on.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub(crate) struct Run {
     pub(crate) place: Place,
     /// What is being done for it outside.
     pub(crate) effects: BTreeMap<EffectKey, Effect>,
+    /// What all its tasks cost so far.
+    pub(crate) usage: Usage,
     /// How many of the desk's timers are its own.
     pub(crate) timers: u32,
     pub(crate) changed: Changed,
@@ -123,6 +125,7 @@ impl Run {
             max_running,
             place: Place::new(desk.queue.project(&record.project), graph.tasks().len()),
             effects: BTreeMap::new(),
+            usage: Usage::default(),
             timers: 0,
             changed,
             record,
@@ -137,6 +140,8 @@ impl Run {
         let info = self.info.clone();
         let graph = &info.graph;
         self.find_pools(desk);
+        let costs = self.tasks.iter().filter_map(|task| task.more.as_ref());
+        costs.for_each(|more| self.usage += more.usage);
         for lane in graph.lane_ixs() {
             let (state, due) = (self.lanes[lane.at()].state, self.lanes[lane.at()].not_before);
             let open = state.takes_tasks() && !self.is_undoing(lane);
@@ -173,8 +178,8 @@ impl Run {
         for key in self.effects.keys().filter(|key| key.verb == Verb::Attempt) {
             let Part::Task(task) = key.part else { continue };
             let record = &self.tasks[task.at()];
-            if record.ending().is_some() {
-                desk.messages.push((*key, ToAttempt::Stop));
+            if let Some(why) = record.ending() {
+                desk.messages.push((*key, told_to_end(why)));
             } else {
                 let steers = record.more.iter().flat_map(|more| &more.steers);
                 let steers = steers.map(|steer| (*key, ToAttempt::Steer(steer.clone())));
@@ -289,6 +294,14 @@ impl LaneLeft {
             children: graph.lane_children(lane).len() as u32,
             dead_ends: 0,
         }
+    }
+}
+
+/// What an attempt under way is told that is to end.
+pub(crate) fn told_to_end(why: Ending) -> ToAttempt {
+    match why {
+        Ending::Budget => ToAttempt::Halt,
+        Ending::Stop | Ending::Cancel | Ending::Suspend | Ending::Pause => ToAttempt::Stop,
     }
 }
 

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::graph::{Graph, LaneIx, TaskIx, Teardown};
-use crate::ids::{Branches, CommitId, RunId, RunName};
+use crate::ids::{Branches, CommitId, ProfileName, RunId, RunName};
 use crate::state::{
     Answer, AttemptEnd, Concern, Delivered, Effect, EffectKey, FailureClass, LaneCheck,
-    ProjectRecord, Proposal, PullNews, Question, Session, Steer, Step, TaskFailure, TaskState,
-    Usage,
+    ProjectRecord, Proposal, PullNews, Question, Session, Spent, Steer, Step, TaskFailure,
+    TaskState, Usage,
 };
 
 /// A run, as those who work for it need it. Never changes.
@@ -153,9 +153,11 @@ pub struct AttemptContext {
     pub answer: Option<Answer>,
     /// What somebody pushed to the task's branch: it is verified, and no agent works.
     pub adopt: Option<CommitId>,
+    /// The profile that does the work; `None`: the agent of the task itself.
+    pub profile: Option<ProfileName>,
 }
 
-/// What happened to a job. The job is over with any report but the first seven and [`Report::News`].
+/// What happened to a job. The job is over with any report but the first eight and [`Report::News`].
 #[derive(Debug)]
 pub enum Report {
     /// The attempt came to another step.
@@ -178,6 +180,8 @@ pub enum Report {
         /// Whether it has.
         taken: bool,
     },
+    /// The attempt used something.
+    Spent(Spent),
     /// How a process found the attempt that an earlier one began.
     Found(Found),
     /// Something that a person may want to know.
@@ -270,6 +274,9 @@ impl fmt::Display for StepFailure {
 pub enum ToAttempt {
     /// End it; it reports how.
     Stop,
+    /// Begin no more turns of the agent, and end the one under way. What needs no agent comes to
+    /// its end.
+    Halt,
     /// The answer to a question.
     Answer(Answer),
     /// Something that a person wants it to know. It reports whether the agent has taken it.

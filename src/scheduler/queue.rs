@@ -90,6 +90,13 @@ pub enum Full {
     Budget(Option<ProjectId>, Option<Timestamp>),
 }
 
+/// Which part of a budget is used up: 1 is all of it.
+pub fn filled(tokens: u64, usd: f64, budget: Budget) -> f64 {
+    let of_tokens = budget.tokens.map(|max| tokens as f64 / max.max(1) as f64);
+    let of_usd = budget.usd.map(|max| usd / max);
+    of_tokens.into_iter().chain(of_usd).fold(0.0, f64::max)
+}
+
 /// Whether something used up a budget.
 pub fn exceeds(used: Used, budget: Budget) -> bool {
     budget.tokens.is_some_and(|max| used.tokens >= max)
@@ -121,6 +128,19 @@ impl Queue {
         project.weight = settings.weight;
         project.max = settings.max_agents.unwrap_or(policy.project_slots);
         project.budget = settings.budget;
+    }
+
+    /// What a project, or (`None`) all of them together, may use within the window.
+    pub fn set_budget(&mut self, project: Option<ProjectIx>, budget: Budget) {
+        match project {
+            Some(ix) => self.at(ix).budget = budget,
+            None => self.budget = budget,
+        }
+    }
+
+    /// What it may use.
+    pub fn budget(&self, project: Option<ProjectIx>) -> Budget {
+        project.map_or(self.budget, |ix| self.projects[ix.0 as usize].budget)
     }
 
     /// The place of a project, made when it is first asked for.
@@ -243,9 +263,12 @@ impl Queue {
         self.pools[pool.0 as usize].cooling = until;
     }
 
-    /// Profiles whose limits are reached, and until when.
-    pub fn cooling(&self) -> impl Iterator<Item = (&ProfileName, Timestamp)> {
-        self.pools.iter().filter_map(|pool| Some((pool.name.as_ref()?, pool.cooling?)))
+    /// When somebody can do the tasks of a pool again, if nobody can now.
+    pub fn cooled_at(&self, pool: PoolIx) -> Option<Timestamp> {
+        let next = |ix: &PoolIx| self.pools[ix.0 as usize].fallback;
+        let chain = std::iter::successors(Some(pool), next).take(self.pools.len());
+        let until = chain.map(|ix| self.pools[ix.0 as usize].cooling);
+        until.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     /// Who does the tasks of a pool now: itself, or the first of those that stand in for it that
@@ -256,14 +279,9 @@ impl Queue {
         chain.find(|ix| self.pools[ix.0 as usize].cooling.is_none())
     }
 
-    /// What a project used within the window.
-    pub fn used(&self, project: ProjectIx) -> Used {
-        self.projects[project.0 as usize].window.used()
-    }
-
-    /// What all projects used within the window.
-    pub fn used_by_all(&self) -> Used {
-        self.window.used()
+    /// What a project, or (`None`) all of them together, used within the window.
+    pub fn used(&self, project: Option<ProjectIx>) -> Used {
+        project.map_or(self.window.used(), |ix| self.projects[ix.0 as usize].window.used())
     }
 
     /// When something may start that may not now, if nothing else happens.
@@ -358,8 +376,8 @@ impl Queue {
         }
         match self.stand_in(pool) {
             None => {
-                let pool = &self.pools[pool.0 as usize];
-                let (name, until) = pool.name.clone().zip(pool.cooling)?;
+                let name = self.pools[pool.0 as usize].name.clone();
+                let (name, until) = name.zip(self.cooled_at(pool))?;
                 return Some(Full::Cooling(name, until));
             }
             Some(by) => {

@@ -187,7 +187,7 @@ impl WaitingOn {
             | Self::ProjectPaused { .. }
             | Self::AllPaused { .. }
             | Self::SafeMode { .. }
-            | Self::Parked { why: ParkReason::Operator, .. }
+            | Self::Parked { until: None, .. }
             | Self::Fatal
             | Self::Approval
             | Self::Held { .. }
@@ -209,7 +209,7 @@ impl WaitingOn {
             | Self::QuietHours { .. }
             | Self::Turn
             | Self::Backoff { .. }
-            | Self::Parked { .. }
+            | Self::Parked { until: Some(_), .. }
             | Self::Draining
             | Self::Forge { .. }
             | Self::MergeQueue { .. } => false,
@@ -269,7 +269,12 @@ impl fmt::Display for WaitingOn {
             Self::Parked { until: None, why: ParkReason::Operator } => {
                 f.write_str("was paused by an operator")
             }
-            Self::Parked { until: None, why } => write!(f, "is parked ({})", why.word()),
+            Self::Parked { until: None, why: ParkReason::Budget } => {
+                f.write_str("waits for a person, because a budget is used up")
+            }
+            Self::Parked { until: None, why } => {
+                write!(f, "waits for a person to resume it ({})", why.word())
+            }
             Self::Upstream { task } => write!(f, "is blocked by `{task}`, which did not succeed"),
             Self::Stopped => f.write_str("was stopped by an operator"),
             Self::Failed => f.write_str("failed and has no attempts left"),

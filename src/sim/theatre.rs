@@ -22,13 +22,16 @@ use crate::state::{Entry, ProjectRecord, RunOptions};
 use crate::store::{self, MemoryStore, Store as _};
 use crate::time::{Clock as _, Timestamp};
 
+/// The project of graphs that are submitted to none.
+const PROJECT: &str = "shop";
+
 /// The engine and its world.
 pub struct Theatre {
     stage: Arc<Stage>,
     clock: Arc<ManualClock>,
     store: Arc<MemoryStore>,
     told: Arc<Told>,
-    slots: u32,
+    policy: Policy,
     engine: Option<Engine>,
     /// The last line of the journal that was handed out by [`Theatre::news`].
     seen: u64,
@@ -75,7 +78,7 @@ impl Theatre {
             clock: Arc::new(ManualClock::at(beginning())),
             store: Arc::default(),
             told: Arc::default(),
-            slots,
+            policy: Policy::of_slots(slots),
             engine: None,
             seen: 0,
             runs: Vec::new(),
@@ -99,7 +102,7 @@ impl Theatre {
         if self.engine.as_ref().is_some_and(|engine| !engine.task.is_finished()) {
             return Ok(());
         }
-        let (policy, seed) = (Policy::of_slots(self.slots), 1);
+        let (policy, seed) = (self.policy.clone(), 1);
         let options = Options { policy, seed, scope: Scope::All, role: Role::Daemon };
         let doors = Doors {
             store: self.store.clone(),
@@ -121,6 +124,14 @@ impl Theatre {
         self.stage.detach();
     }
 
+    /// Has the engine, or the next one, work by another configuration.
+    pub async fn apply(&mut self, policy: Policy) -> Result<(), Dead> {
+        self.policy = policy.clone();
+        self.handle()?.apply(policy).await?;
+        self.rest().await;
+        Ok(())
+    }
+
     fn handle(&self) -> Result<&Handle, Dead> {
         let engine = self.engine.as_ref().filter(|engine| !engine.task.is_finished());
         engine.map(|engine| &engine.handle).ok_or(Dead)
@@ -133,7 +144,18 @@ impl Theatre {
         source: &str,
         who: &str,
     ) -> Result<Submitted, Dead> {
-        let submission = submission(graph, source, who);
+        self.submit_to(PROJECT, graph, source, who).await
+    }
+
+    /// Submits a graph to a project.
+    pub async fn submit_to(
+        &mut self,
+        project: &str,
+        graph: Graph,
+        source: &str,
+        who: &str,
+    ) -> Result<Submitted, Dead> {
+        let submission = self.submission(project, graph, source, who);
         let submitted = self.handle()?.submit(submission).await?;
         self.runs.push(submitted.run);
         self.rest().await;
@@ -148,7 +170,7 @@ impl Theatre {
         source: &str,
         who: &str,
     ) -> Result<Resubmitted, Dead> {
-        let submission = submission(graph, source, who);
+        let submission = self.submission(PROJECT, graph, source, who);
         let resubmitted = self.handle()?.resubmit(of, submission, false).await?;
         if let Ok((Some(submitted), _)) = &resubmitted {
             self.runs.push(submitted.run);
@@ -176,9 +198,12 @@ impl Theatre {
         match self.handle() {
             Ok(handle) => handle.view(run).await.ok().flatten(),
             Err(Dead) => {
-                let (policy, seed) = (Policy::of_slots(self.slots), 1);
+                let (policy, seed) = (self.policy.clone(), 1);
                 let options = Options { policy, seed, scope: Scope::All, role: Role::Errand };
-                orchestrator::look(&*self.store, run, &options, false).await.ok().flatten()
+                orchestrator::look(&*self.store, run, &options, self.now(), false)
+                    .await
+                    .ok()
+                    .flatten()
             }
         }
     }
@@ -247,12 +272,16 @@ fn beginning() -> Timestamp {
     Timestamp::local_midnight(2026, 1, 1).unwrap_or(Timestamp(0))
 }
 
-fn submission(graph: Graph, source: &str, who: &str) -> Submission {
-    Submission {
-        project: ProjectRecord::new("shop".parse().expect("BUG: a name"), "/nowhere", "main"),
-        graph,
-        source: source.to_owned(),
-        options: RunOptions::default(),
-        submitter: who.to_owned(),
+impl Theatre {
+    fn submission(&self, project: &str, graph: Graph, source: &str, who: &str) -> Submission {
+        let known = self.policy.projects.iter().find(|known| known.id.as_str() == project);
+        let made = || ProjectRecord::new(project.parse().expect("BUG: a name"), "/nowhere", "main");
+        Submission {
+            project: known.cloned().unwrap_or_else(made),
+            graph,
+            source: source.to_owned(),
+            options: RunOptions::default(),
+            submitter: who.to_owned(),
+        }
     }
 }

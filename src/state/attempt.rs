@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::CommitId;
+use crate::state::ledger::{Tokens, Usage};
 use crate::time::Timestamp;
 
 /// Where a running attempt stands.
@@ -226,7 +227,8 @@ pub struct Session {
     /// Its name in the agent's own terms.
     pub id: String,
     /// What it has cost so far, in tokens, where the agent only tells the sum.
-    pub tokens: u64,
+    #[serde(default)]
+    pub tokens: Tokens,
     /// And in US dollars.
     pub usd: f64,
     /// The profile that it belongs to: another one knows nothing of it.
@@ -246,7 +248,7 @@ pub struct AttemptEnd {
     /// What it cost.
     pub usage: Usage,
     /// The conversation that the next attempt can go on with.
-    pub session: Option<Session>,
+    pub session: Option<Box<Session>>,
 }
 
 impl AttemptEnd {
@@ -348,13 +350,4 @@ pub enum ConcernKind {
     Design,
     /// Tools or environment.
     Ops,
-}
-
-/// What an attempt cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Tokens of all kinds.
-    pub tokens: u64,
-    /// US dollars.
-    pub usd: f64,
 }

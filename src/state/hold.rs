@@ -51,3 +51,26 @@ impl Holds {
         self.all.is_some() || self.projects.contains_key(project)
     }
 }
+
+/// An agent profile whose limit was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cooldown {
+    /// Until when.
+    pub until: Timestamp,
+    /// How often in a row nobody said until when.
+    #[serde(default)]
+    pub unknown: u32,
+}
+
+/// What is kept about the budget of a project within a day, or of everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetState {
+    /// Whose; `None`: that of everything.
+    pub project: Option<ProjectId>,
+    /// When somebody was last warned that most of it is used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warned: Option<Timestamp>,
+    /// What it may use instead of all of it, in hundredths, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<(u32, Timestamp)>,
+}

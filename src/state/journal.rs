@@ -77,6 +77,12 @@ pub enum What {
     Steered,
     /// A process took the run up again after the one before had ended.
     Recovered,
+    /// Most of a budget is used up.
+    BudgetWarning,
+    /// A budget is used up.
+    BudgetReached,
+    /// An agent's limit is reached.
+    LimitReached,
     /// Something that a person may want to know.
     Remark,
 }
@@ -102,6 +108,9 @@ impl What {
             Self::Concern => "concern",
             Self::Steered => "task_steered",
             Self::Recovered => "run_recovered",
+            Self::BudgetWarning => "budget_warning",
+            Self::BudgetReached => "budget_reached",
+            Self::LimitReached => "limit_reached",
             Self::Remark => "remark",
         }
     }

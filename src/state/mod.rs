@@ -6,7 +6,7 @@ mod effect;
 mod hold;
 mod journal;
 mod lane;
-mod project;
+mod ledger;
 mod record;
 mod run;
 mod task;
@@ -15,17 +15,18 @@ use std::fmt;
 
 pub use attempt::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Disposition, Evidence, FailureClass,
-    OutcomeClass, ParkReason, Proposal, Session, Step, Usage,
+    OutcomeClass, ParkReason, Proposal, Session, Step,
 };
 pub use effect::{Effect, EffectKey, Verb};
-pub use hold::{Hold, Holds};
+pub use hold::{BudgetState, Cooldown, Hold, Holds};
 pub use journal::{Entry, Subject, What};
 pub use lane::{LaneEvent, LaneFailure, LaneState};
-pub use project::{MergeMethod, ProjectRecord, ProjectSettings, Weight};
+pub use ledger::{LAST_TURN, LedgerLine, LedgerSum, Spent, Tokens, Usage};
 pub use record::{
-    Answer, Approval, AttemptRecord, ByHand, Decision, Delivered, Ending, LaneCheck, LaneRecord,
-    Moving, Objection, Part, PullNews, PullStanding, Question, RunOptions, RunRecord, Steer,
-    TaskFailure, TaskMore, TaskRecord, Watched,
+    Answer, Approval, AttemptRecord, Booked, ByHand, Decision, Delivered, Ending, LaneCheck,
+    LaneRecord, MergeMethod, Moving, Objection, OverBudget, Part, ProjectRecord, ProjectSettings,
+    PullNews, PullStanding, Question, RunOptions, RunRecord, Steer, TaskFailure, TaskMore,
+    TaskRecord, Watched, Weight,
 };
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};

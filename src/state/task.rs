@@ -169,7 +169,11 @@ impl TaskState {
                 S::Running { attempt, step: Step::Working }
             }
             (
-                S::Defined | S::Ready | S::Running { .. } | S::WaitingInput { .. },
+                S::Defined
+                | S::Ready
+                | S::Running { .. }
+                | S::WaitingInput { .. }
+                | S::Paused { .. },
                 E::Parked { until, why },
             ) => S::Paused { until, why },
             (S::Paused { .. }, E::Unparked) => S::Ready,

@@ -8,9 +8,11 @@ use async_trait::async_trait;
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{ProjectId, RunId};
 use crate::state::{
-    AttemptRecord, Effect, EffectKey, Entry, LaneRecord, ProjectRecord, RunRecord, TaskRecord,
+    AttemptRecord, Effect, EffectKey, Entry, LaneRecord, LedgerLine, LedgerSum, ProjectRecord,
+    RunRecord, TaskRecord, Usage,
 };
 use crate::store::{Audit, Batch, Counters, Error, Ledger, Store, StoredRun};
+use crate::time::Timestamp;
 
 /// Keeps everything in memory.
 #[derive(Debug, Default)]
@@ -26,6 +28,7 @@ struct Tables {
     lanes: BTreeMap<(RunId, LaneIx), LaneRecord>,
     tasks: BTreeMap<(RunId, TaskIx), TaskRecord>,
     attempts: BTreeMap<(RunId, TaskIx, u32), AttemptRecord>,
+    ledger: BTreeMap<(RunId, TaskIx, u32, u32), LedgerLine>,
     journal: BTreeMap<u64, Entry>,
     effects: BTreeMap<EffectKey, Effect>,
     notices: BTreeMap<u64, String>,
@@ -58,6 +61,10 @@ impl Store for MemoryStore {
         tables.lanes.extend(lanes.into_iter().map(|(run, ix, lane)| ((run, ix), lane)));
         tables.tasks.extend(tasks.into_iter().map(|(run, ix, task)| ((run, ix), task)));
         tables.attempts.extend(attempts.into_iter().map(|a| ((a.run, a.task, a.attempt), a)));
+        for line in &batch.ledger {
+            let key = (line.run, line.task, line.attempt, line.seq);
+            tables.ledger.entry(key).or_insert_with(|| line.clone());
+        }
         tables.journal.extend(batch.journal.iter().map(|e| (e.seq, e.clone())));
         for key in &batch.effects_done {
             tables.effects.remove(key);
@@ -126,6 +133,23 @@ impl Store for MemoryStore {
     async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, Error> {
         let tables = self.tables();
         Ok(tables.attempts.values().filter(|a| a.run == run).cloned().collect())
+    }
+
+    async fn spent(&self, since: Timestamp, bucket_ms: i64) -> Result<Vec<LedgerSum>, Error> {
+        let mut sums: BTreeMap<_, LedgerSum> = BTreeMap::new();
+        for line in self.tables().ledger.values().filter(|line| line.at >= since) {
+            let at = Timestamp(line.at.0 / bucket_ms * bucket_ms);
+            let LedgerLine { project, profile, model, .. } = line.clone();
+            let key = (at, project.clone(), profile.clone(), model.clone());
+            let sum = sums.entry(key).or_insert_with(|| {
+                let (usage, charge, ended) = (Usage::default(), 0, 0);
+                LedgerSum { at, project, profile, model, usage, charge, ended }
+            });
+            sum.usage += line.usage;
+            sum.charge += line.charge;
+            sum.ended += u64::from(line.closes());
+        }
+        Ok(sums.into_values().collect())
     }
 
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {

@@ -21,7 +21,8 @@ pub use sqlite::{Access, SqliteStore};
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{CommitId, ProjectId, RunId};
 use crate::state::{
-    AttemptRecord, Effect, EffectKey, Entry, LaneRecord, ProjectRecord, RunRecord, TaskRecord,
+    AttemptRecord, Effect, EffectKey, Entry, LaneRecord, LedgerLine, LedgerSum, ProjectRecord,
+    RunRecord, TaskRecord,
 };
 use crate::time::Timestamp;
 
@@ -92,6 +93,8 @@ pub struct Batch {
     pub tasks: Vec<(RunId, TaskIx, TaskRecord)>,
     /// Attempts, begun or ended.
     pub attempts: Vec<AttemptRecord>,
+    /// New lines of the ledger.
+    pub ledger: Vec<LedgerLine>,
     /// New lines of the journal.
     pub journal: Vec<Entry>,
     /// Things to be done.
@@ -115,6 +118,7 @@ impl Batch {
             && self.lanes.is_empty()
             && self.tasks.is_empty()
             && self.attempts.is_empty()
+            && self.ledger.is_empty()
             && self.journal.is_empty()
             && self.effects.is_empty()
             && self.effects_done.is_empty()
@@ -175,6 +179,9 @@ pub trait Store: Send + Sync {
 
     /// The attempts of a run, by task and number.
     async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, Error>;
+
+    /// The ledger since a time, added up in buckets of so many milliseconds, the oldest first.
+    async fn spent(&self, since: Timestamp, bucket_ms: i64) -> Result<Vec<LedgerSum>, Error>;
 
     /// Notices that are still to be delivered, oldest first.
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error>;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::RunId;
-use crate::state::{Entry, Subject, What};
+use crate::state::{Entry, LedgerLine, Subject, Usage, What};
 use crate::store::{Batch, Error};
 use crate::time::Timestamp;
 
@@ -19,6 +19,7 @@ pub(crate) struct Parameters {
     pub(crate) lanes: Option<String>,
     pub(crate) tasks: Option<String>,
     pub(crate) attempts: Option<String>,
+    pub(crate) ledger: Option<String>,
     pub(crate) journal: Option<String>,
     pub(crate) effects: Option<String>,
     pub(crate) effects_done: Option<String>,
@@ -36,6 +37,7 @@ impl Parameters {
             lanes: rows(&batch.lanes, |(run, ix, lane)| (run, ix, lane.state.word(), lane)),
             tasks: rows(&batch.tasks, |(run, ix, task)| (run, ix, task.state.word(), task)),
             attempts: rows(&batch.attempts, |a| (a.run, a.task, a.attempt, a)),
+            ledger: rows(&batch.ledger, ledger_row),
             journal: rows(&batch.journal, entry_row),
             effects: rows(&batch.effects, |e| (e.key(), e.run(), e)),
             effects_done: rows(&batch.effects_done, |key| key),
@@ -44,6 +46,28 @@ impl Parameters {
             settings: rows(&batch.settings, |setting| setting),
         }
     }
+}
+
+fn ledger_row(line: &LedgerLine) -> Value {
+    let Usage { tokens, usd } = line.usage;
+    json!([
+        line.run,
+        line.task,
+        line.attempt,
+        line.turn,
+        line.seq,
+        line.at,
+        line.project,
+        line.profile,
+        line.model,
+        tokens.input,
+        tokens.output,
+        tokens.cache_read,
+        tokens.cache_write,
+        usd,
+        line.charge,
+        i32::from(line.closes()),
+    ])
 }
 
 fn rows<'b, T, R: Serialize>(items: &'b [T], row: impl Fn(&'b T) -> R) -> Option<String> {

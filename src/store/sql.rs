@@ -32,6 +32,22 @@ pub(crate) const PUT_ATTEMPTS: &str = "
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
     ON CONFLICT (run, task, attempt) DO UPDATE SET record = excluded.record";
 
+pub(crate) const PUT_LEDGER: &str = "
+    INSERT INTO ledger (run, task, attempt, turn, seq, at_ms, project, profile, model,
+                        input, output, cache_read, cache_write, usd, charge, closes)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+           value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11,
+           value ->> 12, value ->> 13, value ->> 14, value ->> 15
+    FROM json_each($1) WHERE true
+    ON CONFLICT (run, task, attempt, seq) DO NOTHING";
+
+/// Since the first parameter, in buckets of the second; both in milliseconds.
+pub(crate) const SPENT: &str = "
+    SELECT at_ms / $2 * $2 AS at, project, profile, model, sum(input), sum(output),
+           sum(cache_read), sum(cache_write), sum(usd), sum(charge), sum(closes)
+    FROM ledger WHERE at_ms >= $1
+    GROUP BY at, project, profile, model ORDER BY at, project, profile, model";
+
 pub(crate) const PUT_JOURNAL: &str = "
     INSERT INTO journal (seq, at_ms, run, lane, task, attempt, kind, what, detail)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
@@ -122,6 +138,8 @@ pub(crate) const ALL: &[&str] = &[
     PUT_LANES,
     PUT_TASKS,
     PUT_ATTEMPTS,
+    PUT_LEDGER,
+    SPENT,
     PUT_JOURNAL,
     PUT_EFFECTS,
     DROP_EFFECTS,

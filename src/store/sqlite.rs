@@ -15,10 +15,13 @@ use tokio::sync::Mutex;
 use crate::crash;
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{ProjectId, RunId};
-use crate::state::{AttemptRecord, Effect, Entry, ProjectRecord, RunRecord};
+use crate::state::{
+    AttemptRecord, Effect, Entry, LedgerSum, ProjectRecord, RunRecord, Tokens, Usage,
+};
 use crate::store::rows::{EntryRow, Parameters, index, record};
 use crate::store::sql;
 use crate::store::{Audit, Batch, Counters, Error, Ledger, Store, StoredRun};
+use crate::time::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -158,6 +161,7 @@ impl Store for SqliteStore {
         put(&mut transaction, sql::PUT_TASKS, rows.tasks).await?;
         put(&mut transaction, sql::PUT_ATTEMPTS, rows.attempts).await?;
         crash::point("store.half");
+        put(&mut transaction, sql::PUT_LEDGER, rows.ledger).await?;
         put(&mut transaction, sql::PUT_JOURNAL, rows.journal).await?;
         put(&mut transaction, sql::DROP_EFFECTS, rows.effects_done).await?;
         put(&mut transaction, sql::PUT_EFFECTS, rows.effects).await?;
@@ -262,6 +266,13 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn spent(&self, since: Timestamp, bucket_ms: i64) -> Result<Vec<LedgerSum>, Error> {
+        let mut connection = self.connection.lock().await;
+        let query = sqlx::query(sql::SPENT).bind(since.0).bind(bucket_ms);
+        let rows = query.fetch_all(&mut *connection).await.map_err(database)?;
+        rows.iter().map(ledger_sum).collect()
+    }
+
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
         self.read(sql::NOTICES, None::<i64>, |row| {
             let (seq, notice): (i64, String) = (get(row, 0)?, get(row, 1)?);
@@ -345,6 +356,36 @@ where
 
 fn indexed(row: &SqliteRow) -> Result<(i64, String), Error> {
     Ok((get(row, 0)?, get(row, 1)?))
+}
+
+fn ledger_sum(row: &SqliteRow) -> Result<LedgerSum, Error> {
+    let number = |at: usize| get::<i64>(row, at).map(i64::unsigned_abs);
+    let named = |column: &'static str, text: String| Error::Inconsistent {
+        table: "ledger",
+        column,
+        row: text,
+        why: "it is no name".to_owned(),
+    };
+    let project: String = get(row, 1)?;
+    let profile: Option<String> = get(row, 2)?;
+    let tokens = Tokens {
+        input: number(4)?,
+        output: number(5)?,
+        cache_read: number(6)?,
+        cache_write: number(7)?,
+    };
+    Ok(LedgerSum {
+        at: Timestamp(get(row, 0)?),
+        project: project.parse().map_err(|_| named("project", project))?,
+        profile: match profile {
+            Some(name) => Some(name.parse().map_err(|_| named("profile", name))?),
+            None => None,
+        },
+        model: get(row, 3)?,
+        usage: Usage { tokens, usd: get(row, 8)? },
+        charge: number(9)?,
+        ended: number(10)?,
+    })
 }
 
 fn run_record(row: &SqliteRow) -> Result<RunRecord, Error> {

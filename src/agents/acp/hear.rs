@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::agents::acp::{request, server};
 use crate::agents::talk::{Letter, Protocol, Step, clip, tell};
 use crate::agents::{AgentEvent, Command, Permissions, RunSpec, Session, TurnOutcome, tools};
+use crate::state::{Tokens, Usage};
 
 /// An agent that wants a sign-in says so with this code.
 /// <https://agentclientprotocol.com/protocol/v1/schema#errorcode>
@@ -191,12 +192,15 @@ impl Acp {
 
     fn over(&mut self, result: &Value) -> Vec<Step> {
         let mut steps = self.flush();
-        if let Some(tokens) = result["usage"]["totalTokens"].as_u64() {
-            steps.push(Step::Tell(AgentEvent::Usage {
-                tokens,
-                usd: 0.0,
-                session: Some(self.session.clone()),
-            }));
+        let of = |name: &str| result["usage"][name].as_u64().unwrap_or_default();
+        if of("totalTokens") > 0 {
+            let (output, cache_read) = (of("outputTokens"), of("cachedReadTokens"));
+            let cache_write = of("cachedWriteTokens");
+            let rest = Tokens { input: 0, output, cache_read, cache_write }.all();
+            let input = of("totalTokens").saturating_sub(rest);
+            let tokens = Tokens { input, output, cache_read, cache_write };
+            let (usage, session) = (Usage { tokens, usd: 0.0 }, Some(self.session.clone()));
+            steps.push(Step::Tell(AgentEvent::Usage { usage, session }));
         }
         let reason = read::<PromptResponse>(result).map(|response| response.stop_reason);
         steps.push(Step::Over(if reason == Some(StopReason::EndTurn) {
@@ -250,7 +254,8 @@ impl Acp {
             let new = (usd - self.session.usd).max(0.0);
             self.session.usd = usd;
             let session = Some(self.session.clone());
-            return tell(AgentEvent::Usage { tokens: 0, usd: new, session });
+            let usage = Usage { tokens: Tokens::default(), usd: new };
+            return tell(AgentEvent::Usage { usage, session });
         }
         vec![]
     }

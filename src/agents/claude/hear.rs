@@ -9,6 +9,7 @@ use crate::agents::claude::user;
 use crate::agents::claude::verdict::{Before, Rejected, signed_out, verdict};
 use crate::agents::talk::{Letter, Protocol, Step, choose, clip, tell, text_of};
 use crate::agents::{AgentEvent, Command, Session, TurnOutcome, tools};
+use crate::state::{Tokens, Usage};
 use crate::time::Timestamp;
 
 /// The answers to "may I".
@@ -260,22 +261,22 @@ impl Claude {
     }
 
     fn result(&mut self, message: &Value) -> Vec<Step> {
-        let sum = |usage: &Value| -> u64 {
-            let names =
-                ["inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens"];
-            names.iter().filter_map(|name| usage[*name].as_u64()).sum()
-        };
-        let models = message["modelUsage"].as_object().into_iter().flatten();
-        let tokens: u64 = models.map(|(_, usage)| sum(usage)).sum();
+        let mut tokens = Tokens::default();
+        for (_, usage) in message["modelUsage"].as_object().into_iter().flatten() {
+            let of = |name: &str| usage[name].as_u64().unwrap_or_default();
+            tokens += Tokens {
+                input: of("inputTokens"),
+                output: of("outputTokens"),
+                cache_read: of("cacheReadInputTokens"),
+                cache_write: of("cacheCreationInputTokens"),
+            };
+        }
         let usd = message["total_cost_usd"].as_f64().unwrap_or_default();
-        let spent = |session: &Session| {
-            (tokens.saturating_sub(session.tokens), (usd - session.usd).max(0.0))
-        };
-        let (new_tokens, new_usd) = spent(&self.session);
+        let before = Usage { tokens: self.session.tokens, usd: self.session.usd };
+        let usage = Usage { tokens, usd }.since(before);
         self.session = Session { tokens, usd, ..self.session.clone() };
         let session = (!self.session.id.is_empty()).then(|| self.session.clone());
-        let usage = AgentEvent::Usage { tokens: new_tokens, usd: new_usd, session };
-        let mut steps = tell(usage);
+        let mut steps = tell(AgentEvent::Usage { usage, session });
         for denial in message["permission_denials"].as_array().into_iter().flatten() {
             let tool = text_of(denial, "tool_name");
             if !self.denied.contains(&tool) {

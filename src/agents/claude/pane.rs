@@ -19,6 +19,7 @@ use crate::agents::{
     AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome,
 };
 use crate::graph::Framework;
+use crate::state::{Tokens, Usage};
 
 /// Where it keeps what is its own, if not in its usual place.
 const CONFIG: &str = "CLAUDE_CONFIG_DIR";
@@ -174,15 +175,15 @@ impl Attended {
             return None;
         }
         id.clone_into(&mut self.counted);
-        let names = [
-            "input_tokens",
-            "output_tokens",
-            "cache_read_input_tokens",
-            "cache_creation_input_tokens",
-        ];
-        let tokens = names.iter().filter_map(|name| message["usage"][*name].as_u64()).sum();
-        let session = Some(self.session.clone());
-        Some(Step::Tell(AgentEvent::Usage { tokens, usd: 0.0, session }))
+        let of = |name: &str| message["usage"][name].as_u64().unwrap_or_default();
+        let tokens = Tokens {
+            input: of("input_tokens"),
+            output: of("output_tokens"),
+            cache_read: of("cache_read_input_tokens"),
+            cache_write: of("cache_creation_input_tokens"),
+        };
+        let (usage, session) = (Usage { tokens, usd: 0.0 }, Some(self.session.clone()));
+        Some(Step::Tell(AgentEvent::Usage { usage, session }))
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::agents::codex::request;
 use crate::agents::codex::verdict::{Window, said, verdict, windows};
+use crate::agents::codex::{request, spent};
 use crate::agents::talk::{Letter, Protocol, Step, choose, clip, tell, text_of};
 use crate::agents::{AgentEvent, Command, Session, TurnOutcome, tools};
 
@@ -195,10 +195,9 @@ impl Codex {
     }
 
     fn usage(&mut self, total: &Value) -> Vec<Step> {
-        let tokens = total["totalTokens"].as_u64().unwrap_or_default();
-        let new = tokens.saturating_sub(self.session.tokens);
-        self.session.tokens = self.session.tokens.max(tokens);
-        tell(AgentEvent::Usage { tokens: new, usd: 0.0, session: Some(self.session.clone()) })
+        let of = |name: &str| total[name].as_u64().unwrap_or_default();
+        let names = ["inputTokens", "cachedInputTokens", "cacheWriteInputTokens", "totalTokens"];
+        spent(&mut self.session, names.map(of))
     }
 
     fn limits(&mut self, limits: &Value) -> Vec<Step> {

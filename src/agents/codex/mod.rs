@@ -11,10 +11,13 @@ mod verdict;
 use serde_json::{Value, json};
 
 use crate::agents::process::Launcher;
-use crate::agents::talk::{Dialect, Letter, Talker, Words};
-use crate::agents::{Capabilities, Error, Permissions, Profile, RunSpec, tools};
+use crate::agents::talk::{Dialect, Letter, Step, Talker, Words, tell};
+use crate::agents::{
+    AgentEvent, Capabilities, Error, Permissions, Profile, RunSpec, Session, tools,
+};
 use crate::graph::Framework;
 use crate::sandbox::Kind;
+use crate::state::{Tokens, Usage};
 
 use hear::Codex;
 pub use pane::CodexPane;
@@ -130,4 +133,21 @@ fn thread(spec: &RunSpec) -> Value {
 /// A request of ours; its id is also its key.
 fn request(id: &str, method: &str, params: &Value) -> Letter {
     Letter::new(id, &json!({ "id": id, "method": method, "params": params }))
+}
+
+/// What a session cost since it was counted last: `counts` are its input, what of it came from a
+/// cache and went into one, and the sum of input and output.
+fn spent(session: &mut Session, counts: [u64; 4]) -> Vec<Step> {
+    let [input, cache_read, cache_write, sum] = counts;
+    let tokens = Tokens {
+        input: input.saturating_sub(cache_read.saturating_add(cache_write)),
+        output: sum.saturating_sub(input),
+        cache_read,
+        cache_write,
+    };
+    let usage = Usage { tokens: tokens.since(session.tokens), usd: 0.0 };
+    if tokens.all() > session.tokens.all() {
+        session.tokens = tokens;
+    }
+    tell(AgentEvent::Usage { usage, session: Some(session.clone()) })
 }

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::agents::codex::verdict::verdict;
-use crate::agents::codex::{FLOOR, rights, settings};
+use crate::agents::codex::{FLOOR, rights, settings, spent};
 use crate::agents::process::Launcher;
 use crate::agents::talk::attended::{demand_tmux, is_furnished, own_place, typed, words};
 use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip, tell, text_of};
@@ -14,6 +14,7 @@ use crate::agents::{
     AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome, tools,
 };
 use crate::graph::Framework;
+use crate::state::Usage;
 
 /// Where it keeps what is its own, if not in its usual place.
 const CONFIG: &str = "CODEX_HOME";
@@ -119,7 +120,7 @@ impl Protocol for Attended {
             (Some("session_meta"), _) => {
                 self.session.id = text_of(payload, "id");
                 let session = Some(self.session.clone());
-                tell(AgentEvent::Usage { tokens: 0, usd: 0.0, session })
+                tell(AgentEvent::Usage { usage: Usage::default(), session })
             }
             (Some("event_msg"), Some("item_completed")) => completed(&payload["item"]),
             (Some("event_msg"), Some("token_count")) => self.tokens(&payload["info"]),
@@ -145,10 +146,10 @@ impl Protocol for Attended {
 
 impl Attended {
     fn tokens(&mut self, info: &Value) -> Vec<Step> {
-        let total = info["total_token_usage"]["total_tokens"].as_u64().unwrap_or_default();
-        let new = total.saturating_sub(self.session.tokens);
-        self.session.tokens = self.session.tokens.max(total);
-        tell(AgentEvent::Usage { tokens: new, usd: 0.0, session: Some(self.session.clone()) })
+        let of = |name: &str| info["total_token_usage"][name].as_u64().unwrap_or_default();
+        let names =
+            ["input_tokens", "cached_input_tokens", "cache_write_input_tokens", "total_tokens"];
+        spent(&mut self.session, names.map(of))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-pub(crate) use verbs::{HowArgs, PauseArgs, VerbArgs, VerbCommand};
+pub(crate) use verbs::{AllowArgs, HowArgs, PauseArgs, VerbArgs, VerbCommand};
 
 /// Runs graphs of coding-agent tasks: each in its own git worktree, merged lane by lane.
 #[derive(Debug, Parser)]

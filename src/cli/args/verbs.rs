@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::ids::ProjectId;
+use crate::ids::{ProfileName, ProjectId};
 
 /// What an operator can ask of runs, tasks and the process at work.
 #[derive(Debug, Subcommand)]
@@ -24,6 +24,8 @@ pub(crate) enum VerbCommand {
     Pause(PauseArgs),
     /// Go on with what is paused.
     Resume(PauseArgs),
+    /// Have a task go on whose budget is used up; or allow a project more within its 24 hours.
+    Allow(AllowArgs),
     /// Have the process at work start nothing new; what runs goes on.
     Drain(GlobalArgs),
     /// Have the process at work end; what still runs is suspended and goes on with the next.
@@ -125,6 +127,31 @@ pub(crate) struct PauseArgs {
     pub(crate) all: bool,
     /// Every run of a project.
     #[arg(long, value_name = "PROJECT", conflicts_with = "subject")]
+    pub(crate) project: Option<ProjectId>,
+    /// Only say what it would do.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  taskloom allow payments/3/refund\n  \
+    taskloom allow refund --finish-up\n  taskloom allow refund --agent codex\n  \
+    taskloom allow --project shop")]
+pub(crate) struct AllowArgs {
+    /// `TASK`, `GRAPH/TASK` or `GRAPH/NUMBER/TASK`: it goes on with a quarter more.
+    #[arg(required_unless_present_any = ["all", "project"])]
+    pub(crate) task: Option<String>,
+    /// Only a tenth more, and its agent is told to come to an end.
+    #[arg(long, conflicts_with = "agent")]
+    pub(crate) finish_up: bool,
+    /// Another agent goes on.
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) agent: Option<ProfileName>,
+    /// The budget of everything.
+    #[arg(long, conflicts_with_all = ["task", "project", "finish_up", "agent"])]
+    pub(crate) all: bool,
+    /// The budget of a project.
+    #[arg(long, value_name = "PROJECT", conflicts_with_all = ["task", "finish_up", "agent"])]
     pub(crate) project: Option<ProjectId>,
     /// Only say what it would do.
     #[arg(long)]

@@ -27,6 +27,7 @@ use crate::state::{
     self, LaneState, Outcome as RunOutcome, ProjectRecord, RunOptions, RunRecord, RunState,
     TaskState,
 };
+use crate::time::{Clock as _, SystemClock};
 
 /// How long a second Ctrl-C is waited for after the first.
 const SECOND_THOUGHT: Duration = Duration::from_secs(3);
@@ -349,7 +350,7 @@ async fn finish(
         Leave::EndAgents => running.end_agents().await,
     }
     let options = crate::app::engine_options(app.config(), Scope::New, Role::Errand);
-    let view = orchestrator::look(app.store(), run, &options, false).await?;
+    let view = orchestrator::look(app.store(), run, &options, SystemClock.now(), false).await?;
     let outcome = view.as_ref().and_then(|view| view.run.state.outcome());
     Ok((view, outcome.map_or(SUSPENDED, RunOutcome::exit_code)))
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::cli::out::{errln, outln};
 use crate::graph::TaskIx;
-use crate::ids::{ProjectId, RunId};
+use crate::ids::{ProfileName, ProjectId, RunId};
 use crate::notify::{
     Ask, Chunk, Delivery, Error, Notice, NoticeKind, Notifier, Output, TaskRef, TaskThread,
     ThreadFactory,
@@ -262,6 +262,7 @@ impl Console {
             What::Commanded => format!("» {first}"),
             What::Concern => asks(format!("concern: {first}")),
             What::Steered => format!("» {first}"),
+            What::BudgetWarning | What::BudgetReached | What::LimitReached => first,
             What::Recovered | What::Remark => first,
             What::Submitted => format!("submitted as {first}"),
             What::Run(_) => return None,
@@ -320,6 +321,14 @@ impl Console {
             Ask::Answer(choices) if choices.is_empty() => {
                 format!("{program} answer {subject} TEXT")
             }
+            Ask::More => format!("{program} allow {subject}"),
+            Ask::FinishUp => format!("{program} allow {subject} --finish-up"),
+            Ask::Switch(profiles) => {
+                let names: Vec<&str> = profiles.iter().map(ProfileName::as_str).collect();
+                format!("{program} allow {subject} --agent {}", names.join("|"))
+            }
+            Ask::Stop => format!("{program} stop {subject}"),
+            Ask::Resume => format!("{program} resume {subject}"),
             Ask::Answer(choices) => format!("{program} answer {subject} {}", choices.join("|")),
         }
     }

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
+use crate::app;
 use crate::cli::args::{Cli, Command as Line, VerbCommand};
 use crate::cli::inspect::summary_within;
 use crate::cli::verbs::{Asked, Subject, asked};
+use crate::config::Config;
 use crate::control::names::{find_task, nearest, task_id};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, LaneIx, TaskIx};
 use crate::ids::{RunId, RunName};
 use crate::orchestrator::{Command, GlobalCommand, RunView, Target};
 use crate::render::{self, Dag, Look};
+use crate::scheduler::Policy;
 use crate::sim::scenario::Act as Step;
 use crate::sim::{Act, Dead, LaneAct, Theatre};
-use crate::state::{Entry, FailureClass, Subject as About, TaskEvent, What};
+use crate::state::{Entry, FailureClass, ProjectRecord, Subject as About, TaskEvent, What};
 
 /// Agents at once.
 const SLOTS: u32 = 8;
@@ -30,8 +33,8 @@ const COLUMNS: usize = 100;
 
 /// The commands that are none of the command line.
 const COMMANDS: &[&str] = &[
-    "submit", "amend", "agents", "agent", "lane", "advance", "crash", "restart", "show", "graph",
-    "why", "notices", "tick",
+    "submit", "amend", "config", "agents", "agent", "lane", "advance", "crash", "restart", "show",
+    "graph", "why", "notices", "tick",
 ];
 
 /// One scenario as it is played.
@@ -55,6 +58,8 @@ impl Player {
         let words: Vec<&str> = step.words.iter().map(String::as_str).collect();
         let mut text = match words.as_slice() {
             ["submit" | "amend", rest @ ..] => self.submit(words[0] == "amend", rest, step).await?,
+            ["config"] => self.configure(&step.input).await?,
+            ["agent", task, "uses", tokens] => self.uses(task, tokens).await?,
             ["agents", "succeed"] => self.agents(false),
             ["agents", "wait"] => self.agents(true),
             ["agent", task, does, rest @ ..] => self.agent(task, does, &rest.join(" ")).await?,
@@ -87,6 +92,10 @@ impl Player {
     }
 
     async fn submit(&mut self, amend: bool, rest: &[&str], step: &Step) -> Result<String, Failure> {
+        let (project, rest) = match rest {
+            ["--project", project, rest @ ..] if !amend => (Some(*project), rest),
+            all => (None, all),
+        };
         let source = match rest {
             [] => step.input.clone(),
             [file] => {
@@ -102,7 +111,11 @@ impl Player {
             Err(problems) => return Ok(graph::report("graph", source.as_bytes(), &problems)),
         };
         if !amend {
-            let submitted = self.theatre.submit(graph, &source, OPERATOR).await.map_err(dead)?;
+            let submitted = match project {
+                None => self.theatre.submit(graph, &source, OPERATOR).await,
+                Some(to) => self.theatre.submit_to(to, graph, &source, OPERATOR).await,
+            };
+            let submitted = submitted.map_err(dead)?;
             let sentence = format!("submitted as {}\n", submitted.name);
             self.runs.push((submitted.name, submitted.run));
             return Ok(sentence);
@@ -118,6 +131,33 @@ impl Player {
             Ok((None, what)) => format!("{what}\n"),
             Err(failure) => refused(&failure),
         })
+    }
+
+    /// Works by another configuration from now on.
+    async fn configure(&mut self, text: &str) -> Result<String, Failure> {
+        let config = Config::parse(text, None)?;
+        let records = config.projects.iter().map(|project| ProjectRecord {
+            settings: project.settings.clone(),
+            configured: true,
+            ..ProjectRecord::new(project.id.clone(), "/nowhere", "main")
+        });
+        let policy = Policy { projects: records.collect(), ..app::policy(&config) };
+        self.theatre.apply(policy).await.map_err(dead)?;
+        Ok(String::new())
+    }
+
+    /// The agent at work on a task uses so many thousands of tokens, and works on.
+    async fn uses(&self, task: &str, tokens: &str) -> Result<String, Failure> {
+        let count = tokens.trim_end_matches('k').parse::<u64>();
+        let count =
+            count.map_err(|_| Failure::user(format!("`{tokens}` is no count, as `40k`")))?;
+        let id = task.parse().map_err(|why| Failure::user(format!("`{task}`: {why}")))?;
+        let act = Act::Spend(count * 1_000, Box::new(Act::Hang));
+        if !self.theatre.stage().act(&id, act) {
+            return Err(Failure::user(format!("no agent is at work on `{task}`")));
+        }
+        self.theatre.rest().await;
+        Ok(String::new())
     }
 
     fn agents(&self, patient: bool) -> String {
@@ -337,6 +377,9 @@ impl Player {
             | What::Concern
             | What::Steered
             | What::Recovered
+            | What::BudgetWarning
+            | What::BudgetReached
+            | What::LimitReached
             | What::Remark => entry.what.kind().replace('_', " "),
         };
         let detail = entry.detail.as_deref().and_then(|detail| detail.lines().next());

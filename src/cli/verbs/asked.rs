@@ -1,9 +1,9 @@
 //! From the words of the command line to a verb, but for whose run and which part is meant.
 
-use crate::cli::args::{HowArgs, PauseArgs, VerbArgs, VerbCommand};
+use crate::cli::args::{AllowArgs, HowArgs, PauseArgs, VerbArgs, VerbCommand};
 use crate::failure::Failure;
 use crate::ids::{LaneId, TaskId};
-use crate::orchestrator::{GlobalVerb, Target, Undo, Verb};
+use crate::orchestrator::{Allowance, GlobalVerb, Target, Undo, Verb};
 
 /// What was asked for.
 pub(crate) enum Asked {
@@ -55,6 +55,7 @@ pub(crate) fn asked(command: VerbCommand) -> Result<Asked, Failure> {
         VerbCommand::Resume(args) => {
             pause(args, |project| GlobalVerb::Resume { project }, |task| Verb::Resume { task })
         }
+        VerbCommand::Allow(args) => allow(args),
         VerbCommand::Drain(args) => {
             Asked::Everything { verb: GlobalVerb::Drain, dry_run: args.dry_run }
         }
@@ -109,6 +110,20 @@ pub(crate) fn asked(command: VerbCommand) -> Result<Asked, Failure> {
             part(args.verb, move |target| Ok(Verb::Reject { target, commit: None, note }))
         }
     })
+}
+
+fn allow(args: AllowArgs) -> Asked {
+    let (project, dry_run) = (args.project, args.dry_run);
+    let Some(subject) = args.task else {
+        return Asked::Everything { verb: GlobalVerb::Allow { project }, dry_run };
+    };
+    let how = match (args.agent, args.finish_up) {
+        (Some(profile), _) => Allowance::Switch { profile },
+        (None, true) => Allowance::FinishUp,
+        (None, false) => Allowance::More,
+    };
+    let verb = VerbArgs { subject, lane: false, dry_run };
+    task(verb, move |task| Verb::Allow { task, how })
 }
 
 fn part(

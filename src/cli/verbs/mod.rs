@@ -87,8 +87,9 @@ fn agreed() -> Result<(), Failure> {
 
 async fn on_everything(common: &Common, verb: GlobalVerb, dry_run: bool) -> Outcome {
     let config = super::config(common)?;
-    if let GlobalVerb::Pause { project: Some(id) } | GlobalVerb::Resume { project: Some(id) } =
-        &verb
+    if let GlobalVerb::Pause { project: Some(id) }
+    | GlobalVerb::Resume { project: Some(id) }
+    | GlobalVerb::Allow { project: Some(id) } = &verb
     {
         known_project(&config, id).await?;
     }

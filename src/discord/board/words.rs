@@ -6,7 +6,7 @@ use crate::discord::keys::{Key, More, On, Press};
 use crate::discord::post::{Button, Post, Style};
 use crate::discord::text::{block, fit, inline, sentence};
 use crate::graph::{LaneIx, TaskIx};
-use crate::notify::{Notice, NoticeKind};
+use crate::notify::{Ask, Notice, NoticeKind};
 use crate::orchestrator::RunView;
 use crate::render::progress::progress;
 use crate::render::{Dag, Look, words};
@@ -159,8 +159,8 @@ fn some(mut items: Vec<String>, between: &str) -> String {
 
 fn spent(view: &RunView) -> String {
     let usages = view.tasks.iter().filter_map(|task| task.more.as_ref()).map(|more| more.usage);
-    let (tokens, usd) =
-        usages.fold((0, 0.0), |(tokens, usd), usage| (tokens + usage.tokens, usd + usage.usd));
+    let (tokens, usd) = usages
+        .fold((0, 0.0), |(tokens, usd), usage| (tokens + usage.tokens.all(), usd + usage.usd));
     cost(tokens, usd)
 }
 
@@ -259,7 +259,7 @@ pub fn result(view: &RunView, task: TaskIx) -> Option<Post> {
         said.push(change(p));
     }
     if let Some(more) = &record.more {
-        said.push(cost(more.usage.tokens, more.usage.usd));
+        said.push(cost(more.usage.tokens.all(), more.usage.usd));
         said.push(more.pr.as_deref().map(inline).unwrap_or_default());
         let by = more.by.as_ref().filter(|_| !done);
         said.push(by.map(|by| format!("by {}", inline(&by.who))).unwrap_or_default());
@@ -292,6 +292,8 @@ pub fn notice(notice: &Notice, view: Option<&RunView>) -> Post {
         NoticeKind::Approval => "⋎",
         NoticeKind::LaneMerged => "✓",
         NoticeKind::RunSettled => outcome_sign(view),
+        NoticeKind::Budget | NoticeKind::BudgetWarning => "¤",
+        NoticeKind::LimitReset => "◷",
         NoticeKind::Restarted => "↻",
     };
     let mut text = format!("{glyph} **{}**", sentence(&notice.title));
@@ -350,12 +352,38 @@ fn notice_buttons(notice: &Notice, view: &RunView) -> Vec<Button> {
             let commit = view.lanes[lane.at()].checked.as_ref().map(|c| c.commit.clone());
             approval_buttons(On::Lane(run, lane), commit)
         }
+        (NoticeKind::Budget, Some(task), _) => {
+            let switch = notice.asks.iter().any(|ask| matches!(ask, Ask::Switch(_)));
+            budget_buttons(On::Task(run, task), &view.tasks[task.at()], switch)
+        }
+        (NoticeKind::LimitReset, Some(task), _) => {
+            let key = |press| Key::new(press, On::Task(run, task));
+            vec![
+                Button::new("Resume", key(Press::ResumeTask), Style::Primary),
+                Button::new("Skip", key(Press::Skip), Style::Danger),
+            ]
+        }
         (NoticeKind::LaneFailed, _, Some(lane)) => {
             let key = Key::new(Press::Retry, On::Lane(run, lane));
             vec![Button::new("Retry", key, Style::Primary)]
         }
         _ => Vec::new(),
     }
+}
+
+/// What a person may do about a budget that is used up.
+fn budget_buttons(on: On, record: &TaskRecord, switch: bool) -> Vec<Button> {
+    let attempt = record.attempts.saturating_sub(1);
+    let button = |label, press, style| Button::new(label, Key::of(press, on, attempt), style);
+    let mut buttons = vec![
+        button("+25 %", Press::More, Style::Primary),
+        button("Finish up", Press::FinishUp, Style::Secondary),
+    ];
+    if switch {
+        buttons.push(button("Switch agent", Press::Switch, Style::Secondary));
+    }
+    buttons.push(button("Stop", Press::StopTask, Style::Danger));
+    buttons
 }
 
 fn answer_buttons(on: On, record: &TaskRecord, question: &Question) -> Vec<Button> {

@@ -13,11 +13,11 @@ use crate::discord::gate::{Level, Permit};
 use crate::discord::keys::{Key, More, On, Press};
 use crate::discord::outbox::{Call, Priority};
 use crate::discord::post::{Attachment, Button, Post, Style};
-use crate::discord::text::{block, fit};
+use crate::discord::text::{block, fit, inline};
 use crate::failure::Failure;
 use crate::graph::TaskIx;
-use crate::orchestrator::{GlobalVerb, Receipt, RunView, Verb};
-use crate::state::TaskState;
+use crate::orchestrator::{Allowance, GlobalVerb, Receipt, RunView, Verb};
+use crate::state::{ParkReason, TaskState};
 
 /// How much of a log's end is shown in a message.
 const LOG_TAIL_BYTES: usize = 1_700;
@@ -74,6 +74,11 @@ pub(crate) fn decides(press: Press) -> bool {
             | Press::Reject
             | Press::Answer
             | Press::AnswerText
+            | Press::More
+            | Press::FinishUp
+            | Press::Switch
+            | Press::StopTask
+            | Press::ResumeTask
     )
 }
 
@@ -93,7 +98,12 @@ fn settles(press: Press) -> bool {
 fn opens_form(press: Press) -> bool {
     matches!(
         press,
-        Press::RetryNote | Press::Skip | Press::Reject | Press::AnswerText | Press::Edit
+        Press::RetryNote
+            | Press::Skip
+            | Press::Reject
+            | Press::AnswerText
+            | Press::Switch
+            | Press::Edit
     )
 }
 
@@ -103,7 +113,9 @@ fn level(press: Press) -> Level {
         Press::Logs | Press::FullLog | Press::Diff | Press::Queue | Press::Graph | Press::Why => {
             Level::Viewer
         }
-        Press::Approve | Press::Reject => Level::Approver,
+        Press::Approve | Press::Reject | Press::More | Press::FinishUp | Press::Switch => {
+            Level::Approver
+        }
         Press::ResumeAll => Level::Admin,
         Press::Retry
         | Press::RetryNote
@@ -121,7 +133,9 @@ fn level(press: Press) -> Level {
         | Press::Apply
         | Press::Edit
         | Press::Rehearse
-        | Press::Discard => Level::Operator,
+        | Press::Discard
+        | Press::StopTask
+        | Press::ResumeTask => Level::Operator,
     }
 }
 
@@ -159,7 +173,13 @@ fn check_bound(view: &RunView, key: &Key) -> Result<(), Trouble> {
             let now = record.attempts.saturating_sub(1);
             let id = &view.info.graph.task(task).id;
             let dead = matches!(record.state, TaskState::Failed { .. } | TaskState::Blocked { .. });
-            if now != *attempt || (!dead && key.press != Press::TakeOver) {
+            let over = matches!(record.state, TaskState::Paused { why: ParkReason::Budget, .. });
+            let allows = matches!(
+                key.press,
+                Press::More | Press::FinishUp | Press::Switch | Press::StopTask
+            );
+            let fits = if allows { over } else { dead || key.press == Press::TakeOver };
+            if now != *attempt || !fits {
                 return stale(format!("`{id}` is {} now", record.state.word()));
             }
         }
@@ -193,6 +213,8 @@ async fn open_form(front: &Front, line: &Line, key: &Key) -> Result<(), Trouble>
         ("Reject", "What is to be changed", "handle the empty case", true)
     } else if key.press == Press::AnswerText {
         ("Answer", "Your answer", "", true)
+    } else if key.press == Press::Switch {
+        ("Switch agent", "Which agent", "codex", true)
     } else {
         ("Skip", "Why", "not needed any more", false)
     };
@@ -245,6 +267,17 @@ pub(crate) fn verb_of(view: &RunView, key: &Key, text: Option<String>) -> Result
         Press::Resume => Verb::Resume { task: None },
         Press::CancelRun => Verb::Cancel { task: None },
         Press::TakeOver => Verb::Pause { task: Some(task()?) },
+        Press::More => Verb::Allow { task: task()?, how: Allowance::More },
+        Press::FinishUp => Verb::Allow { task: task()?, how: Allowance::FinishUp },
+        Press::Switch => {
+            let name = text.unwrap_or_default();
+            let profile = name.trim().parse().map_err(|why| {
+                Failure::user(format!("`{}` is no agent's name: {why}", inline(&name)))
+            })?;
+            Verb::Allow { task: task()?, how: Allowance::Switch { profile } }
+        }
+        Press::StopTask => Verb::Stop { task: task()? },
+        Press::ResumeTask => Verb::Resume { task: Some(task()?) },
         Press::RetryFailed
         | Press::Logs
         | Press::FullLog
@@ -279,7 +312,14 @@ async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result
     let carry =
         |label| Carry { actor: &line.actor, permit: &permit, view: &view, on: key.on, label };
     match key.press {
-        Press::Retry | Press::Approve | Press::Pause | Press::Resume => {
+        Press::Retry
+        | Press::Approve
+        | Press::Pause
+        | Press::Resume
+        | Press::More
+        | Press::FinishUp
+        | Press::StopTask
+        | Press::ResumeTask => {
             let label = label(key.press);
             let verb = verb_of(&view, key, None)?;
             Ok(said(&front.carry_out(carry(label), verb, false).await?))
@@ -311,6 +351,7 @@ async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result
         | Press::Skip
         | Press::Reject
         | Press::AnswerText
+        | Press::Switch
         | Press::Start
         | Press::Apply
         | Press::Edit
@@ -331,7 +372,11 @@ pub(crate) fn label(press: Press) -> &'static str {
         Press::Reject => "Reject",
         Press::Answer | Press::AnswerText => "answer",
         Press::Pause => "Pause",
-        Press::Resume | Press::ResumeAll => "Resume",
+        Press::Resume | Press::ResumeAll | Press::ResumeTask => "Resume",
+        Press::More => "+25 %",
+        Press::FinishUp => "Finish up",
+        Press::Switch => "Switch agent",
+        Press::StopTask => "Stop",
         Press::CancelRun => "Cancel the run",
         Press::TakeOver => "Take over",
         Press::Logs

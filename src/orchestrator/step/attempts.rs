@@ -33,6 +33,7 @@ impl Run {
             Report::Asked(question) => self.asked(desk, task, question),
             Report::Answered => self.answered(desk, task),
             Report::Steered { seq, taken } => self.steered(desk, task, seq, taken),
+            Report::Spent(spent) => self.spent(desk, task, key.attempt, spent),
             Report::Found(found) => desk.found(key, Some(found)),
             Report::Remark(text) => {
                 self.note(desk, task, What::Remark, Some(text));
@@ -147,16 +148,15 @@ impl Run {
         // What the agent said and doubted still stands if somebody pushed to its branch.
         let adopted = more.adopt.take().is_some();
         if !adopted {
-            more.session = end.session;
+            more.session = end.session.map(|session| *session);
         }
         more.summary = end.summary.map(String::from).or_else(|| more.summary.take());
-        more.usage.tokens += end.usage.tokens;
-        more.usage.usd += end.usage.usd;
         let concerns = end.concerns.clone();
         if !adopted {
             more.concerns = end.concerns;
         }
         self.untold(task);
+        self.close_books(desk, task, attempt, end.usage, !adopted);
         for concern in concerns {
             let kind = match concern.kind {
                 ConcernKind::Design => "design",
@@ -165,7 +165,17 @@ impl Run {
             self.note(desk, task, What::Concern, Some(format!("{kind}: {}", concern.text)));
         }
         self.keep_attempt(desk, task, attempt, &end.outcome);
+        let limited = matches!(end.outcome, AttemptOutcome::Parked { .. });
+        if !limited {
+            let by = self.done_by(desk, task);
+            desk.works(by);
+        }
         match (end.outcome, ending) {
+            // What it was to be paused for needs no agent any more.
+            (AttemptOutcome::Proposed(proposal), Some(Ending::Budget)) => {
+                self.proposed(desk, task, proposal);
+            }
+            (AttemptOutcome::NoChanges, Some(Ending::Budget)) => self.completed(desk, task),
             // It came to its end before it was told; a person wanted it not to go on all the same.
             (AttemptOutcome::Proposed(proposal), Some(why)) => {
                 self.keep(task, Some(proposal.commit));
@@ -189,7 +199,7 @@ impl Run {
             }
             (AttemptOutcome::Parked { until, why, kept }, _) => {
                 self.keep(task, kept);
-                self.task_event(desk, task, TaskEvent::Parked { until, why }, None);
+                self.limited(desk, task, until, why, ending);
             }
         }
     }
@@ -230,12 +240,13 @@ impl Run {
         }
     }
 
-    fn ended_as_asked(&mut self, desk: &mut Desk, task: TaskIx, why: Ending) {
+    pub(super) fn ended_as_asked(&mut self, desk: &mut Desk, task: TaskIx, why: Ending) {
         let event = match why {
             Ending::Stop => TaskEvent::Blocked { on: BlockedOn::Operator },
             Ending::Cancel => TaskEvent::Cancelled,
             Ending::Suspend => TaskEvent::Retried,
             Ending::Pause => PARKED,
+            Ending::Budget => return self.paused_for_budget(desk, task),
         };
         self.task_event(desk, task, event, None);
     }

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod lanes;
+mod limits;
 mod notices;
 mod plan;
 mod pulls;
@@ -16,6 +17,7 @@ mod verbs;
 
 pub(crate) use recovery::Recovery;
 pub(crate) use resubmit::Carried;
+pub(crate) use verbs::{done, nothing};
 
 use std::sync::Arc;
 
@@ -46,12 +48,14 @@ impl World {
     pub(crate) fn begin(&mut self, now: Timestamp) {
         self.desk.now = now;
         self.desk.queue.roll(now);
+        self.desk.roll_budgets();
         self.desk.quiet_until = self.desk.policy.quiet.and_then(|quiet| quiet.until(now));
         self.fire_timers();
     }
 
     /// Plans, and takes what the turn produced.
     pub(crate) fn finish(&mut self) -> Turn {
+        self.release_over_budget();
         self.plan();
         self.tell_of_recovery();
         for id in std::mem::take(&mut self.desk.touched) {
@@ -203,6 +207,7 @@ impl Run {
             | Report::Asked(_)
             | Report::Answered
             | Report::Steered { .. }
+            | Report::Spent(_)
             | Report::Found(_)
             | Report::Remark(_)
             | Report::News(_)

@@ -1,6 +1,7 @@
 //! What people are told, and what they may do about it.
 
 use crate::graph::{LaneIx, TaskIx};
+use crate::ids::ProfileName;
 use crate::notify::{Ask, Notice, NoticeKind};
 use crate::orchestrator::step::attempts::first_line;
 use crate::orchestrator::world::{Desk, Run};
@@ -8,6 +9,9 @@ use crate::state::{BlockedOn, Outcome, Question, TaskState, Watched};
 
 /// How many lines of a message a notice holds; the rest is in the log.
 const MESSAGE_LINES_MAX: usize = 12;
+
+/// Other agents that are offered where a budget is used up; more is no choice.
+const PROFILES_OFFERED_MAX: usize = 8;
 
 /// Has a notice delivered once the turn is durable.
 pub(crate) fn send(desk: &mut Desk, notice: &Notice) {
@@ -158,6 +162,51 @@ impl Run {
         let all = self.tasks.len();
         let title = format!("run `{}`: {outcome}, {done} of {all} tasks done", self.info.name);
         let notice = self.notice(desk, seq, NoticeKind::RunSettled, title);
+        send(desk, &notice);
+    }
+
+    pub(crate) fn notify_budget_warning(
+        &mut self,
+        desk: &mut Desk,
+        task: TaskIx,
+        seq: u64,
+        why: &str,
+    ) {
+        let mut notice = self.notice(desk, seq, NoticeKind::BudgetWarning, why.to_owned());
+        notice.task = Some(self.graph().task(task).id.clone());
+        send(desk, &notice);
+    }
+
+    pub(crate) fn notify_over_budget(
+        &mut self,
+        desk: &mut Desk,
+        task: TaskIx,
+        seq: u64,
+        why: &str,
+        amounts: String,
+    ) {
+        let id = self.graph().task(task).id.clone();
+        let title = format!("task `{id}` is paused: {why}");
+        let mut notice = self.notice(desk, seq, NoticeKind::Budget, title);
+        notice.lines.push(amounts);
+        notice.task = Some(id);
+        let own = desk.queue.profile(self.place.pool_ix(task));
+        let others = desk.policy.profiles.keys().filter(|name| Some(*name) != own);
+        let others: Vec<ProfileName> = others.take(PROFILES_OFFERED_MAX).cloned().collect();
+        notice.asks = vec![Ask::More, Ask::FinishUp];
+        if !others.is_empty() {
+            notice.asks.push(Ask::Switch(others));
+        }
+        notice.asks.push(Ask::Stop);
+        send(desk, &notice);
+    }
+
+    pub(crate) fn notify_resume(&mut self, desk: &mut Desk, task: TaskIx, seq: u64) {
+        let id = self.graph().task(task).id.clone();
+        let title = format!("task `{id}` can go on: its limit is reset");
+        let mut notice = self.notice(desk, seq, NoticeKind::LimitReset, title);
+        notice.task = Some(id);
+        notice.asks = vec![Ask::Resume, Ask::Skip];
         send(desk, &notice);
     }
 }

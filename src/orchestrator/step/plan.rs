@@ -5,8 +5,8 @@ use crate::ids::RunId;
 use crate::orchestrator::world::{Desk, Run, World};
 use crate::scheduler::Next;
 use crate::state::{
-    EffectKey, LaneEvent, LaneFailure, LaneState, Outcome, Part, RunEvent, Subject, TaskEvent,
-    TaskRecord, TaskState, Verb, What,
+    EffectKey, LaneEvent, LaneFailure, LaneState, Outcome, Part, RunEvent, Subject, TaskRecord,
+    TaskState, Verb, What,
 };
 use crate::time::Timestamp;
 
@@ -53,7 +53,7 @@ impl World {
 impl Run {
     /// Whether the run, its project or everything is paused.
     fn is_held(&self, desk: &Desk) -> bool {
-        self.record.paused || desk.holds.holds(&self.record.project)
+        self.record.paused || desk.holds.holds(&self.record.project) || self.is_over_budget()
     }
 
     /// Whether the run may start something, as far as people are concerned.
@@ -77,8 +77,7 @@ impl Run {
         desk.touched.insert(self.info.id);
         let state = self.tasks[task.at()].state;
         if matches!(state, TaskState::Paused { .. }) {
-            self.task_event(desk, task, TaskEvent::Unparked, None);
-            return;
+            return self.limit_is_reset(desk, task);
         }
         self.disarm(desk, at, Part::Task(task));
         self.tasks[task.at()].not_before = None;

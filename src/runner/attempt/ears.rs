@@ -33,6 +33,11 @@ impl Ears {
         self.kept.contains(&ToAttempt::Stop)
     }
 
+    /// Whether the agent is to begin no more turns.
+    pub(super) fn halt_asked(&mut self) -> bool {
+        self.stop_asked() || self.kept.contains(&ToAttempt::Halt)
+    }
+
     /// Comes back when the attempt is to end; the rest is kept for the agent's next turn.
     pub(super) async fn stopped(&mut self) {
         while !self.stop_asked() {

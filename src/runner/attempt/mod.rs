@@ -114,6 +114,14 @@ pub(crate) async fn run(
     end
 }
 
+/// No agent begins another turn that may not.
+fn may_go_on(ears: &mut Ears) -> Result<(), Break> {
+    match ears.halt_asked() {
+        true => Err(AttemptOutcome::Stopped { kept: None }.into()),
+        false => Ok(()),
+    }
+}
+
 fn failed(failure: StepFailure) -> AttemptEnd {
     let StepFailure { class, message } = failure;
     let message = message.into();
@@ -191,6 +199,7 @@ impl Attempt<'_> {
             // Who can speak is asked once what its silence, or its nothing, means.
             let asks = prepared.claims() && round == 1;
             if asks && record.claim.is_none() {
+                may_go_on(&mut ears)?;
                 self.ask_again(&mut agent, NUDGE, "ended its turn without a word").await?;
                 continue;
             }
@@ -199,6 +208,7 @@ impl Attempt<'_> {
             crash::point("attempt.collected");
             match self.demand_work(&collected, record) {
                 Err(_) if asks && record.refused.is_empty() => {
+                    may_go_on(&mut ears)?;
                     self.ask_again(&mut agent, NOTHING, "changed nothing").await?;
                     self.step(Step::Working);
                     continue;
@@ -214,6 +224,7 @@ impl Attempt<'_> {
             let evidence = match gated {
                 gate::Gate::Passed(evidence) => evidence,
                 gate::Gate::Failed { how, output } => {
+                    may_go_on(&mut ears)?;
                     let same = last.as_ref() == Some(&collected.commit);
                     self.feed_back(&mut agent, round, same, &how, &output).await?;
                     last = Some(collected.commit);
@@ -222,8 +233,12 @@ impl Attempt<'_> {
                 }
             };
             crash::point("attempt.gated");
+            if self.spec().review.is_some() {
+                may_go_on(&mut ears)?;
+            }
             let objections = self.review(&prepared, &collected, round, record, &mut ears).await?;
             if let Some(objections) = objections {
+                may_go_on(&mut ears)?;
                 self.send_back(&mut agent, round, &objections).await?;
                 self.step(Step::Working);
                 continue;

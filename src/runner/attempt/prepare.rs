@@ -86,7 +86,7 @@ impl Attempt<'_> {
         let receipt: Option<Receipt> = files::read_json(&self.records.join("receipt.json"))
             .map_err(|error| self.cannot_write(&error))?;
         let begun = receipt.as_ref().and_then(|receipt| receipt.profile.clone());
-        let chosen = self.shop.agent_for(&self.spec().agent, begun.as_ref())?;
+        let chosen = self.shop.agent_for(&self.spec().agent, self.doer(begun.as_ref()))?;
         let Chosen { agent, name, profile, env } = chosen;
         let known = self.project.checkouts.lookup(&self.place).and_then(|found| {
             let receipt = receipt.filter(|receipt| receipt.base == found.base)?;
@@ -128,6 +128,11 @@ impl Attempt<'_> {
             self.say(Output::Line(format!("sandbox {kind}: it can reach {reach}")));
         }
         Ok(Prepared { checkout, lane, profile: name, spec, agent })
+    }
+
+    /// The profile that does the work: the one that began it, else the one that the engine chose.
+    fn doer<'a>(&'a self, begun: Option<&'a ProfileName>) -> Option<&'a ProfileName> {
+        begun.or(self.context.profile.as_ref())
     }
 
     /// The agent's home. One that can go on with its conversation keeps it there over the
@@ -402,10 +407,10 @@ impl Attempt<'_> {
         while let Some(event) = run.next().await {
             if let AgentEvent::Signal(said) = &event {
                 record.hear(said);
-            } else if let AgentEvent::Usage { tokens, usd, session } = event {
-                record.spend(tokens, usd, session);
-            } else if let AgentEvent::Started { session, .. } = event {
-                record.spend(0, 0.0, session);
+            } else if let AgentEvent::Usage { usage, session } = event {
+                self.spent(record, usage, session, None);
+            } else if let AgentEvent::Started { session, model, .. } = event {
+                record.goes_by(session, model);
             }
         }
     }

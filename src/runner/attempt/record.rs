@@ -12,7 +12,7 @@ use crate::agents::signals::{FileAction, Signal, Signalled};
 use crate::ids::ProfileName;
 use crate::runner::files;
 use crate::state::{
-    Answer, AttemptEnd, AttemptOutcome, Concern, ConcernKind, Question, Session, Usage,
+    Answer, AttemptEnd, AttemptOutcome, Concern, ConcernKind, Question, Session, Spent, Usage,
 };
 
 /// Numbers of questions that come by an agent's own protocol begin here; signals count from 1.
@@ -47,6 +47,10 @@ pub(crate) struct Record {
     pub(crate) outputs: Vec<Declared>,
     pub(crate) notes: Vec<(String, String)>,
     pub(crate) usage: Usage,
+    /// How often something was used.
+    spends: u32,
+    /// The model that does the work, if the agent says.
+    model: Option<String>,
     /// The profile that does the work.
     pub(crate) profile: Option<ProfileName>,
     /// The conversation, to go on with.
@@ -83,6 +87,8 @@ impl Record {
             outputs: Vec::new(),
             notes: Vec::new(),
             usage: Usage::default(),
+            spends: 0,
+            model: None,
             profile: None,
             session: None,
             tools: BTreeSet::new(),
@@ -145,10 +151,21 @@ impl Record {
         self.asks.get(at)
     }
 
-    /// Takes in what a turn cost, and which session it belongs to.
-    pub(crate) fn spend(&mut self, tokens: u64, usd: f64, session: Option<Session>) {
-        self.usage.tokens += tokens;
-        self.usage.usd += usd;
+    /// Takes in what something cost, and which session it belongs to. `None`: nothing.
+    pub(crate) fn spend(&mut self, usage: Usage, session: Option<Session>) -> Option<Spent> {
+        self.goes_by(session, None);
+        if usage.is_nothing() {
+            return None;
+        }
+        self.usage += usage;
+        self.spends += 1;
+        let (turn, seq, model) = (self.turn, self.spends, self.model.clone());
+        Some(Spent { turn, seq, usage, model, profile: None })
+    }
+
+    /// Takes in which session the agent's work belongs to, and which model does it.
+    pub(crate) fn goes_by(&mut self, session: Option<Session>, model: Option<String>) {
+        self.model = model.or(self.model.take());
         let profile = self.profile.as_ref().map(ToString::to_string);
         let session = session.map(|session| Session { profile, ..session });
         self.session = session.or(self.session.take());
@@ -211,7 +228,7 @@ impl Record {
             summary: self.summary.clone().map(String::into_boxed_str),
             concerns: self.concerns.clone(),
             usage: self.usage,
-            session: self.session.clone(),
+            session: self.session.clone().map(Box::new),
         }
     }
 

@@ -196,7 +196,7 @@ impl Attempt<'_> {
             summary: end.summary.as_deref().map(str::to_owned),
             concerns: end.concerns.clone(),
             usage: end.usage,
-            session: end.session.clone(),
+            session: end.session.as_deref().cloned(),
         };
         files::write_json(&self.records.join("result.json"), &ended)
     }
@@ -217,7 +217,7 @@ impl Attempt<'_> {
             summary: ended.summary.map(String::into_boxed_str),
             concerns: ended.concerns,
             usage: ended.usage,
-            session: ended.session,
+            session: ended.session.map(Box::new),
         })
     }
 }

@@ -13,8 +13,9 @@ use crate::runner::attempt::prepare::agent_trouble;
 use crate::runner::attempt::record::Record;
 use crate::runner::attempt::{Attempt, Break, Ears, command};
 use crate::runner::job::{Report, StepFailure, ToAttempt};
-use crate::state::{Answer, AttemptOutcome, FailureClass, ParkReason, Question, Steer};
-use crate::time::Timestamp;
+use crate::state::{
+    Answer, AttemptOutcome, FailureClass, ParkReason, Question, Session, Steer, Usage,
+};
 
 /// How many lines of output a failure repeats; the rest is in the log.
 const OUTPUT_LINES_TOLD: usize = 20;
@@ -53,7 +54,7 @@ impl Attempt<'_> {
                 }
                 Wake::Told(ToAttempt::Answer(given)) => answer = Some(given),
                 Wake::Told(ToAttempt::Steer(steer)) => self.steer(agent, steer).await,
-                Wake::Told(ToAttempt::Stop) => {
+                Wake::Told(ToAttempt::Stop | ToAttempt::Halt) => {
                     agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
                 }
                 Wake::Silence => {
@@ -131,13 +132,13 @@ impl Attempt<'_> {
                 }
                 record.transcribe(&json!({ "tool_ended": ok, "output": output }));
             }
-            AgentEvent::Usage { tokens, usd, session } => record.spend(tokens, usd, session),
+            AgentEvent::Usage { usage, session } => self.spent(record, usage, session, None),
             AgentEvent::Signal(said) => self.heard(&said, record),
             AgentEvent::Started { session, model, version } => {
                 record.transcribe(&json!({
-                    "started": { "session": session, "model": model, "version": version }
+                    "started": { "session": &session, "model": &model, "version": version }
                 }));
-                record.spend(0, 0.0, session);
+                record.goes_by(session, model);
             }
             AgentEvent::Retrying { attempt, max, delay, why } => {
                 let of = max.map(|max| format!(" of {max}")).unwrap_or_default();
@@ -208,11 +209,18 @@ impl Attempt<'_> {
         record.open.push_back(asked);
     }
 
-    /// Who goes on in the place of this profile, which has reached its limit.
-    fn stand_in(&self, record: &Record, until: Timestamp) -> Option<(ProfileName, ProfileName)> {
-        let name = record.profile.clone()?;
-        let next = self.shop.limit_reached(&name, until)?;
-        Some((name, next))
+    /// Takes down what something cost, and tells the engine.
+    pub(super) fn spent(
+        &self,
+        record: &mut Record,
+        usage: Usage,
+        session: Option<Session>,
+        profile: Option<&ProfileName>,
+    ) {
+        if let Some(mut spent) = record.spend(usage, session) {
+            spent.profile = profile.cloned();
+            self.reporter.report(Report::Spent(spent));
+        }
     }
 
     /// What the end of a turn means, with what was claimed.
@@ -244,20 +252,11 @@ impl Attempt<'_> {
                 let limit = humantime::format_duration(limit);
                 fail(FailureClass::TimedOut, format!("the agent did not end within {limit}"))
             }
-            TurnOutcome::Limited { window, resets_at } => match resets_at {
-                Some(until) if let Some((name, next)) = self.stand_in(record, until) => {
-                    let why =
-                        format!("the {window} limit of `{name}` is reached; `{next}` goes on");
-                    fail(FailureClass::Transient, why)
-                }
-                Some(until) => Err(AttemptOutcome::Parked {
-                    until: Some(until),
-                    why: ParkReason::UsageLimit,
-                    kept: None,
-                }
-                .into()),
-                None => fail(FailureClass::Transient, format!("the {window} limit is reached")),
-            },
+            TurnOutcome::Limited { window, resets_at: until } => {
+                self.tell(record, format!("the {window} limit is reached"));
+                let why = ParkReason::UsageLimit;
+                Err(AttemptOutcome::Parked { until, why, kept: None }.into())
+            }
             TurnOutcome::Transient { why } => fail(FailureClass::Transient, why),
             TurnOutcome::NeedsHuman { why } => fail(FailureClass::NeedsHuman, why),
             TurnOutcome::SessionSpent { why } => {

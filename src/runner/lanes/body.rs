@@ -54,7 +54,7 @@ pub(crate) fn of_task(run: &RunInfo, context: &PullContext) -> String {
     concerns(&mut body, context, |_| String::new());
     let _ = write!(body, "\n---\n{}", origin(run));
     let _ = write!(body, ", task `{}`, attempt {}", spec.id, pulled.attempt);
-    cost(&mut body, pulled.usage.tokens, pulled.usage.usd);
+    cost(&mut body, pulled.usage.tokens.all(), pulled.usage.usd);
     cut(body)
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn of_lane(run: &RunInfo, lane: LaneIx, context: &PullContext) -> Str
         }
     }
     let _ = write!(body, "\n---\n{}", origin(run));
-    let tokens = context.tasks.iter().map(|pulled| pulled.usage.tokens).sum();
+    let tokens = context.tasks.iter().map(|pulled| pulled.usage.tokens.all()).sum();
     cost(&mut body, tokens, context.tasks.iter().map(|pulled| pulled.usage.usd).sum());
     cut(body)
 }

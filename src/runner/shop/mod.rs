@@ -27,7 +27,7 @@ use crate::runner::lanes::pulls;
 use crate::runner::layout::Layout;
 use crate::runner::project::Projects;
 use crate::state::{Effect, EffectKey, FailureClass, MergeMethod, ProjectRecord};
-use crate::time::{Clock, Timestamp};
+use crate::time::Clock;
 
 pub(crate) use credentials::Given;
 pub use credentials::{Credentials, SignIn};
@@ -128,8 +128,6 @@ pub(crate) struct Inner {
     pub(crate) launcher: Launcher,
     pub(crate) streams: Streams,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Profiles that have reached their usage limits, and until when.
-    limited: Mutex<BTreeMap<ProfileName, Timestamp>>,
     under_way: Mutex<HashMap<EffectKey, UnderWay>>,
 }
 
@@ -161,7 +159,6 @@ impl Shop {
             launcher,
             streams,
             clock,
-            limited: Mutex::default(),
             under_way,
         }))
     }
@@ -236,12 +233,12 @@ impl Inner {
         Ok(environment)
     }
 
-    /// The adapter, profile and further variables for an agent: those of the profile that began
-    /// already, or else of the first that has not reached its limit.
+    /// The adapter, profile and further variables for an agent: those of the profile that was
+    /// chosen for it, or else of its own.
     pub(crate) fn agent_for(
         &self,
         spec: &AgentSpec,
-        begun: Option<&ProfileName>,
+        chosen: Option<&ProfileName>,
     ) -> Result<Chosen, StepFailure> {
         let cannot = |message| StepFailure::new(FailureClass::CannotStart, message);
         // The graph's own default is in the task already.
@@ -249,7 +246,7 @@ impl Inner {
             (None, None, None) => self.options.default_agent.as_ref(),
             (named, ..) => named.as_ref(),
         };
-        let named = begun.or_else(|| named.map(|name| self.within_limits(name)));
+        let named = chosen.or(named);
         let profile = match named {
             Some(name) => Some(self.options.agents.get(name).ok_or_else(|| {
                 cannot(format!("there is no agent `{name}`; add it under `agents:`"))
@@ -270,29 +267,6 @@ impl Inner {
         };
         let env = profile.map(|p| p.env.clone()).unwrap_or_default();
         Ok(Chosen { agent, name: named.cloned(), profile: configured, env })
-    }
-
-    /// The first of a profile and those that stand in for it that has not reached its limit; if
-    /// all have, the profile itself, which then waits.
-    fn within_limits<'a>(&'a self, name: &'a ProfileName) -> &'a ProfileName {
-        let now = self.clock.now();
-        let limited = self.limited.lock().expect("BUG: nobody panics with this lock");
-        let free = |name: &ProfileName| limited.get(name).is_none_or(|until| *until <= now);
-        let next = |name: &&ProfileName| self.options.agents.get(*name)?.fallback.as_ref();
-        let chain = std::iter::successors(Some(name), next).take(self.options.agents.len() + 1);
-        { chain }.find(|name| free(name)).unwrap_or(name)
-    }
-
-    /// Takes down that a profile has reached its limit; who goes on in its place, if somebody can.
-    pub(crate) fn limit_reached(
-        &self,
-        name: &ProfileName,
-        until: Timestamp,
-    ) -> Option<ProfileName> {
-        let mut limited = self.limited.lock().expect("BUG: nobody panics with this lock");
-        limited.insert(name.clone(), until);
-        drop(limited);
-        Some(self.within_limits(name)).filter(|next| *next != name).cloned()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::entropy::Entropy;
 use crate::graph::{self, Graph};
 use crate::ids::{RunId, RunName, TaskId};
 use crate::orchestrator::step::Turn;
-use crate::orchestrator::world::{HOLDS, World};
+use crate::orchestrator::world::World;
 use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, Target, Undo, Verb};
 use crate::runner::{Report, RunInfo, ToAttempt};
 use crate::scheduler::Policy;
@@ -360,12 +360,9 @@ impl Chaos {
     pub(crate) fn loaded(&self) -> World {
         let counters = now(self.store.counters()).expect("BUG: memory");
         let mut world = World::new(counters, Policy::of_slots(self.slots), 7);
-        world.know_projects(now(self.store.projects()).expect("BUG: memory"));
+        now(world.restore(&self.store, self.clock)).expect("BUG: memory");
         if let Some(stored) = now(self.store.load(RunId(1))).expect("BUG: memory") {
             world.adopt(self.info.clone(), stored);
-        }
-        if let Some(holds) = now(self.store.setting(HOLDS)).expect("BUG: memory") {
-            world.desk.holds = serde_json::from_str(&holds).expect("BUG: it was written so");
         }
         world
     }
@@ -503,6 +500,8 @@ fn record(info: &RunInfo) -> RunRecord {
         paused: false,
         cancelled: false,
         fatal: None,
+        allowance: None,
+        warned: false,
         continues: Vec::new(),
     }
 }

@@ -11,7 +11,7 @@ use crate::ids::{CommitId, LaneId, RunId, TaskId};
 use crate::runner::{Executor, Found, Job, Report, Reporter, ToAttempt};
 use crate::state::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Effect, EffectKey, FailureClass, ParkReason,
-    Proposal, Question, Step, Usage,
+    Proposal, Question, Spent, Step, Tokens, Usage,
 };
 use crate::time::Timestamp;
 
@@ -32,6 +32,8 @@ pub enum Act {
     Park(Option<Timestamp>),
     /// Asks; succeeds when it is answered, or works on if agents wait to be told.
     Ask(String),
+    /// Uses so many tokens, then does something.
+    Spend(u64, Box<Act>),
     /// Works until it is told to end.
     Hang,
     /// Proposes a commit that does not merge.
@@ -71,6 +73,8 @@ struct Attempt {
     task: TaskId,
     act: Act,
     outcome: Option<AttemptOutcome>,
+    /// What it has told that it used.
+    spent: Vec<Spent>,
     /// Where it is followed from; nowhere while the engine is dead.
     reporter: Option<Reporter>,
 }
@@ -166,13 +170,16 @@ impl Inner {
                 let ended = attempt.outcome.is_some();
                 let found = if ended { Found::Ended } else { Found::AtWork };
                 reports.push(Report::Found(found));
+                // Whoever follows it again hears again what it used.
+                reports.extend(attempt.spent.iter().cloned().map(Report::Spent));
             }
             None => {
                 let scripted = self.script.get_mut(id).and_then(VecDeque::pop_front);
                 let otherwise = if self.patient { Act::Hang } else { Act::Succeed };
                 let (task, act) = (id.clone(), scripted.unwrap_or(otherwise));
                 let reporter = Some(reporter.clone());
-                self.attempts.insert(key, Attempt { task, act, outcome: None, reporter });
+                let (outcome, spent) = (None, Vec::new());
+                self.attempts.insert(key, Attempt { task, act, outcome, spent, reporter });
             }
         }
         reports.push(Report::Step(Step::Working));
@@ -182,11 +189,21 @@ impl Inner {
 
     /// Does what the attempt is to do next; what it has done already it tells again.
     fn perform(&mut self, key: EffectKey) -> Vec<Report> {
+        let attempt = self.attempts.get_mut(&key).expect("BUG: it is there");
+        if let (None, Act::Spend(tokens, then)) = (&attempt.outcome, attempt.act.clone()) {
+            let tokens = Tokens { output: tokens, ..Tokens::default() };
+            let (usage, seq) = (Usage { tokens, usd: 0.0 }, attempt.spent.len() as u32 + 1);
+            let spent = Spent { turn: 0, seq, usage, model: None, profile: None };
+            attempt.spent.push(spent.clone());
+            attempt.act = *then;
+            let then = self.perform(key);
+            return std::iter::once(Report::Spent(spent)).chain(then).collect();
+        }
         let attempt = &self.attempts[&key];
         let act = attempt.act.clone();
         let outcome = match (attempt.outcome.clone(), &act) {
             (Some(outcome), _) => outcome,
-            (None, Act::Hang) => return Vec::new(),
+            (None, Act::Hang | Act::Spend(..)) => return Vec::new(),
             (None, Act::Ask(text)) => {
                 let (turn, seq, choices) = (0, 1, Vec::new());
                 return vec![Report::Asked(Question {
@@ -215,7 +232,8 @@ impl Inner {
         }
         let attempt = self.attempts.get_mut(&key).expect("BUG: it was just found");
         attempt.outcome = Some(outcome.clone());
-        let (summary, usage) = (None, Usage::default());
+        let (summary, mut usage) = (None, Usage::default());
+        attempt.spent.iter().for_each(|spent| usage += spent.usage);
         vec![Report::AttemptEnded(AttemptEnd { outcome, summary, concerns, usage, session: None })]
     }
 
@@ -235,7 +253,7 @@ impl Inner {
         }
         match message {
             ToAttempt::Steer(steer) => vec![Report::Steered { seq: steer.seq, taken: true }],
-            ToAttempt::Stop => {
+            ToAttempt::Stop | ToAttempt::Halt => {
                 attempt.outcome = Some(AttemptOutcome::Stopped { kept: None });
                 self.perform(key)
             }

@@ -1,18 +1,21 @@
 //! What is kept of every run, lane, task and attempt: the rows of the store and, unchanged, the
 //! cells of the engine's world.
 
+mod project;
 mod pull;
 
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{LaneIx, TaskIx, Teardown};
 use crate::ids::{CommitId, ProfileName, ProjectId, RunId, RunName};
-use crate::state::attempt::{Concern, FailureClass, Proposal, Session, Usage};
+use crate::state::attempt::{Concern, FailureClass, Proposal, Session};
 use crate::state::lane::LaneState;
+use crate::state::ledger::Usage;
 use crate::state::run::RunState;
 use crate::state::task::TaskState;
 use crate::time::Timestamp;
 
+pub use project::{MergeMethod, ProjectRecord, ProjectSettings, Weight};
 pub use pull::{Approval, Objection, PullNews, PullStanding, Watched};
 
 /// One submission of a graph.
@@ -48,6 +51,12 @@ pub struct RunRecord {
     /// The runs that this one goes on from, latest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub continues: Vec<RunName>,
+    /// What it may use of its budget, in hundredths, instead of all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<u32>,
+    /// Somebody was warned that most of its budget is used up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warned: bool,
 }
 
 /// What a submitter may set above the graph.
@@ -232,6 +241,49 @@ pub struct TaskMore {
     pub stand_in: Option<ProfileName>,
     /// What it cost so far.
     pub usage: Usage,
+    /// What the attempt under way cost of that, and the number of the last line of the ledger
+    /// that says so.
+    #[serde(skip_serializing_if = "Booked::is_nothing")]
+    pub booked: Booked,
+    /// What it may use of its budget, in hundredths, instead of all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<u32>,
+    /// Somebody was warned that most of its budget is used up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub warned: bool,
+    /// Which budget it was paused for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over: Option<OverBudget>,
+}
+
+/// What the attempt under way cost so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Booked {
+    /// The last line of the ledger about it.
+    pub seq: u32,
+    /// What all of them say.
+    pub usage: Usage,
+}
+
+impl Booked {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A budget that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverBudget {
+    /// The task's own.
+    Task,
+    /// That of its run.
+    Run,
+    /// That of its project within a day.
+    Project,
+    /// That of everything within a day.
+    All,
 }
 
 /// How an attempt failed.
@@ -258,6 +310,8 @@ pub enum Ending {
     Suspend,
     /// To be parked until somebody resumes it.
     Pause,
+    /// To be parked until somebody allows it more: a budget is used up.
+    Budget,
 }
 
 /// What an agent asks a person.

@@ -408,7 +408,12 @@ pub(crate) async fn pressed(
         | Press::Queue
         | Press::Graph
         | Press::Why
-        | Press::ResumeAll => Err(Failure::user("this button is not understood any more").into()),
+        | Press::ResumeAll
+        | Press::More
+        | Press::FinishUp
+        | Press::Switch
+        | Press::StopTask
+        | Press::ResumeTask => Err(Failure::user("this button is not understood any more").into()),
     }
 }
 

@@ -4,8 +4,7 @@ use crate::graph::TaskIx;
 use crate::ids::TaskId;
 use crate::orchestrator::command;
 use crate::orchestrator::step::verbs::{Plan, done, is_alive, nothing};
-use crate::orchestrator::world::{Desk, Run};
-use crate::runner::ToAttempt;
+use crate::orchestrator::world::{Desk, Run, told_to_end};
 use crate::state::{
     BlockedOn, Effect, EffectKey, Ending, LaneRecord, LaneState, Outcome, ParkReason, Part,
     TaskEvent, TaskState, Verb,
@@ -58,14 +57,14 @@ impl Run {
                 self.tasks[task.at()].more_mut().ending = Some(why);
                 self.changed.task(task);
                 desk.touched.insert(self.info.id);
-                desk.messages.push((key, ToAttempt::Stop));
+                desk.messages.push((key, told_to_end(why)));
             }
             None => {
                 let event = match why {
                     Ending::Stop => TaskEvent::Blocked { on: BlockedOn::Operator },
                     Ending::Cancel => TaskEvent::Cancelled,
                     Ending::Pause => PARKED,
-                    Ending::Suspend => return,
+                    Ending::Suspend | Ending::Budget => return,
                 };
                 self.forget_task_effects(desk, task);
                 self.leave_queue(desk, task);

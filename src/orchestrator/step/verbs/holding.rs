@@ -1,5 +1,6 @@
 //! Verbs that hold something back and let it go on, and the one that moves it in the queue.
 
+use crate::failure::Failure;
 use crate::ids::{ProjectId, TaskId};
 use crate::orchestrator::command::{self, GlobalCommand, GlobalVerb};
 use crate::orchestrator::step::verbs::{PARKED, Plan, done, is_alive, nothing};
@@ -69,6 +70,11 @@ impl Run {
         if !paused && !pausing {
             return Ok(nothing(format!("task `{id}` is not paused")));
         }
+        let why = self.tasks[task.at()].state;
+        if matches!(why, TaskState::Paused { why: ParkReason::Budget, .. }) {
+            return Err(Failure::user(format!("task `{id}` waits because a budget is used up"))
+                .hint(format!("allow it more: `taskloom allow {id}`")));
+        }
         if !plan.dry_run {
             if pausing {
                 self.tasks[task.at()].more_mut().ending = Some(Ending::Suspend);
@@ -110,7 +116,11 @@ impl Run {
     }
 
     /// A task that was made ready waits again for what is missing, or is blocked again.
-    pub(super) fn wait_again(&mut self, desk: &mut Desk, task: crate::graph::TaskIx) {
+    pub(in crate::orchestrator::step) fn wait_again(
+        &mut self,
+        desk: &mut Desk,
+        task: crate::graph::TaskIx,
+    ) {
         if !self.frontier.is_open(task) {
             self.task_event(desk, task, TaskEvent::Closed, None);
             if let Some(root) = self.blocker(task) {
@@ -146,6 +156,8 @@ impl World {
                 done("everything goes on", Vec::new())
             }
             GlobalVerb::Resume { project: None } => return Ok(self.hold(command, None, false)),
+            GlobalVerb::Allow { project } => return self.allow(command, project.as_ref()),
+            GlobalVerb::SetProject { project } => return self.set_project(command, project),
             GlobalVerb::Drain if desk.draining => nothing("it is draining already"),
             GlobalVerb::Drain => {
                 let rest = go_on(desk.queue.running());
@@ -209,7 +221,12 @@ impl World {
     }
 
     /// Every open run that a verb concerns knows of it and is planned again.
-    fn said_to_all(&mut self, project: Option<&ProjectId>, command: &GlobalCommand, what: &str) {
+    pub(super) fn said_to_all(
+        &mut self,
+        project: Option<&ProjectId>,
+        command: &GlobalCommand,
+        what: &str,
+    ) {
         let desk = &mut self.desk;
         for (id, run) in &self.runs {
             if run.is_open() && project.is_none_or(|p| run.record.project == *p) {

@@ -1,6 +1,7 @@
 //! The operator's verbs: each says what it affects, is refused with a sentence when it makes no
 //! sense, and does nothing the second time.
 
+mod allowing;
 mod approvals;
 mod ending;
 mod holding;
@@ -76,6 +77,7 @@ impl Run {
             }
             Verb::Answer { task, text } => self.answer(desk, &plan, task, text),
             Verb::Steer { task, text } => self.steer(desk, &plan, task, text),
+            Verb::Allow { task, how } => self.allow(desk, &plan, task, how),
             Verb::Undo { what } => self.undo(desk, &plan, what),
         }?;
         if receipt.changed && !command.dry_run {

@@ -295,6 +295,7 @@ impl Run {
             | Verb::Reject { target: Target::Task(id), .. }
             | Verb::Undo { what: Undo::Task { task: id } | Undo::After { task: id } }
             | Verb::Stop { task: id }
+            | Verb::Allow { task: id, .. }
             | Verb::Pause { task: Some(id) }
             | Verb::Resume { task: Some(id) } => {
                 let task = self.graph().lookup_task(id);

@@ -188,7 +188,7 @@ impl Attempt<'_> {
                     reviewer.send(answer).await.ok();
                 }
                 Some(AgentEvent::Text(text)) => self.say(Output::Text(text + "\n")),
-                Some(AgentEvent::Usage { tokens, usd, .. }) => record.spend(tokens, usd, None),
+                Some(AgentEvent::Usage { usage, .. }) => self.spent(record, usage, None, None),
                 Some(AgentEvent::TurnEnd { outcome: TurnOutcome::Completed, .. }) => match word {
                     Some(word) => return Ok(word),
                     None if asked => return Err(silent().into()),
@@ -214,12 +214,9 @@ fn silent() -> StepFailure {
 /// What the end of a reviewer means that could not end its work.
 fn ended(outcome: TurnOutcome) -> Break {
     let (class, why) = match outcome {
-        TurnOutcome::Limited { resets_at: until @ Some(_), .. } => {
+        TurnOutcome::Limited { resets_at: until, .. } => {
             let why = crate::state::ParkReason::UsageLimit;
             return AttemptOutcome::Parked { until, why, kept: None }.into();
-        }
-        TurnOutcome::Limited { window, resets_at: None } => {
-            (FailureClass::Transient, format!("the {window} limit is reached"))
         }
         TurnOutcome::Transient { why } => (FailureClass::Transient, why),
         TurnOutcome::Lost { why } => (FailureClass::Lost, why),
