@@ -14,6 +14,7 @@ mod github;
 mod graphs;
 mod model;
 mod pictures;
+mod queue;
 mod runs;
 mod sandboxes;
 mod scenarios;

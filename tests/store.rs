@@ -29,6 +29,7 @@ fn run_record(id: i64, number: u32) -> RunRecord {
         submitter: "ada".to_owned(),
         allowance: None,
         warned: false,
+        waits_for: Vec::new(),
         options: RunOptions { max_concurrency: Some(2), ..RunOptions::default() },
         paused: false,
         cancelled: false,

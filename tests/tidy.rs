@@ -26,7 +26,10 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("agents", "crash ids time graph state sandbox"),
     ("runner", "crash ids time entropy failure secret graph state notify git forge agents sandbox"),
     ("orchestrator", "crash ids time entropy failure graph state scheduler notify store runner"),
-    ("control", "crash ids time failure graph state scheduler notify store runner orchestrator"),
+    (
+        "control",
+        "crash ids time failure graph state scheduler render notify store runner orchestrator",
+    ),
     (
         "discord",
         "crash ids time failure secret graph state scheduler render notify store runner orchestrator control",

@@ -7,7 +7,7 @@ mod issues;
 mod office;
 mod projects;
 
-pub(crate) use projects::policy;
+pub(crate) use projects::{found, policy};
 
 use std::path::Path;
 use std::sync::Arc;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::app::{App, doctor, issues};
+use crate::app::{App, doctor, failure_of, found, issues};
+use crate::config::Source;
 use crate::discord::office::{Finding, Office, Order};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Index};
@@ -83,6 +84,16 @@ fn walk(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) {
 impl Office for Clerk {
     async fn projects(&self) -> Vec<ProjectRecord> {
         self.app.all_projects().await
+    }
+
+    async fn found(&self, id: &ProjectId, from: &str) -> Result<ProjectRecord, Failure> {
+        let remote = from.contains("://") || from.contains('@');
+        let source = match remote {
+            true => Source::Clone(from.to_owned()),
+            false => Source::Link(PathBuf::from(from)),
+        };
+        let record = found(&self.app.config, id, &source, None).await;
+        record.map_err(failure_of)
     }
 
     async fn preflight(&self, graph: &Graph, project: &ProjectId) -> Result<(), Failure> {

@@ -9,12 +9,44 @@ use sha2::{Digest as _, Sha256};
 use crate::app::{App, failure_of};
 use crate::config::{self, Source};
 use crate::failure::Failure;
-use crate::git::{Identity, UserRepo};
+use crate::git::{Git, Identity, UserRepo};
 use crate::ids::{ProjectId, check_name};
+use crate::runner::Layout;
 use crate::scheduler::{Policy, ProfileRules};
 use crate::state::ProjectRecord;
 use crate::store::Store as _;
 use crate::time::{Clock as _, SystemClock};
+
+/// What is known of a project that is to be made known: its repository is made or cloned if it is
+/// not there.
+pub(crate) async fn found(
+    config: &config::Config,
+    id: &ProjectId,
+    source: &Source,
+    branch: Option<&str>,
+) -> anyhow::Result<ProjectRecord> {
+    let git = Git::find().await?;
+    let place = match source {
+        Source::Link(path) => path.clone(),
+        Source::Init(path) => {
+            let by = Identity::new(&config.git.author_name, &config.git.author_email)?;
+            git.begin(path, &by, SystemClock.now()).await?;
+            path.clone()
+        }
+        Source::Clone(url) => {
+            let place = Layout::new(config.data_dir.clone()).clone_of(id);
+            git.clone_of(url, &place).await?;
+            place
+        }
+    };
+    let repo = UserRepo::open(&git, &place).await?;
+    let place = repo.top().unwrap_or(repo.dir()).canonicalize()?;
+    let branch = match branch {
+        Some(branch) => branch.to_owned(),
+        None => default_branch(&repo, matches!(source, Source::Clone(_))).await?,
+    };
+    Ok(ProjectRecord::new(id.clone(), place.display().to_string(), branch))
+}
 
 impl App {
     /// Where a project of the configuration is on this machine.
@@ -109,7 +141,10 @@ impl App {
         let branch = configured.and_then(|project| project.default_branch.clone());
         let branch = match branch {
             Some(branch) => branch,
-            None => default_branch(&repo, configured).await?,
+            None => {
+                let clone = |p: &config::Project| matches!(p.source, Source::Clone(_));
+                default_branch(&repo, configured.is_some_and(clone)).await?
+            }
         };
         let mut record = ProjectRecord::new(id, place.display().to_string(), branch);
         if let Some(project) = configured {
@@ -123,11 +158,7 @@ impl App {
 }
 
 /// Where lanes begin in a repository that nobody says it of.
-async fn default_branch(
-    repo: &UserRepo,
-    configured: Option<&config::Project>,
-) -> anyhow::Result<String> {
-    let cloned = configured.is_some_and(|p| matches!(p.source, Source::Clone(_)));
+async fn default_branch(repo: &UserRepo, cloned: bool) -> anyhow::Result<String> {
     let found = if cloned { repo.current_branch().await? } else { repo.default_branch().await? };
     let branch = found.ok_or_else(|| {
         let place = repo.top().unwrap_or(repo.dir()).display();

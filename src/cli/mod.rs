@@ -6,6 +6,7 @@ mod inspect;
 mod mcp;
 mod out;
 mod pictures;
+mod projects;
 mod refs;
 mod run;
 mod sim;
@@ -49,9 +50,14 @@ pub fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     let json = cli.common.json;
-    if let Command::Task { command } = cli.command {
-        return say(command);
-    }
+    let cli = if let Command::Task { command } = cli.command {
+        if !matches!(command, TaskCommand::Add(_)) {
+            return say(command);
+        }
+        Cli { command: Command::Task { command }, ..cli }
+    } else {
+        cli
+    };
     start_log(&cli.common.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
@@ -87,6 +93,8 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Why(args) => inspect::why(common, &args.task).await,
         Command::Logs(args) => inspect::logs(common, &args).await,
         Command::Attach(args) => inspect::attach(common, &args.task).await,
+        Command::Usage(args) => inspect::usage::usage(common, &args).await,
+        Command::Project { command } => projects::project(common, command).await,
         Command::Verb(verb) => verbs::carry_out(common, verb).await,
         Command::Gc(args) => upkeep::gc(common, &args).await,
         Command::Mcp => mcp::mcp(common).await,
@@ -104,6 +112,9 @@ async fn dispatch(cli: Cli) -> Outcome {
             let script = simulation::Script::load(&script)?;
             Ok(simulation::agent::play(&script, &mut std::io::stdout(), &mut std::io::stderr())
                 .await?)
+        }
+        Command::Task { command: TaskCommand::Add(args) } => {
+            run::serve::add_task(common, args).await
         }
         Command::Task { .. } => unreachable!("BUG: said before the runtime starts"),
     }
@@ -220,6 +231,7 @@ fn send(signal: Result<Signal, signals::SendError>) -> ExitCode {
 
 fn signal(command: TaskCommand) -> Result<Signal, String> {
     Ok(match command {
+        TaskCommand::Add(_) => unreachable!("BUG: it is no signal"),
         TaskCommand::Done { summary } => Signal::Done { summary },
         TaskCommand::NoChanges => Signal::NoChanges {},
         TaskCommand::Failed { reason } => Signal::Failed { reason },

@@ -3,7 +3,9 @@
 //!
 //! Only the owner of the data directory can reach it (directory 0700, socket 0600).
 
+pub mod inbox;
 pub mod names;
+pub mod usage;
 
 use std::fs::{File, Permissions};
 use std::os::fd::AsRawFd as _;

@@ -37,6 +37,9 @@ pub trait Office: Send + Sync {
     /// Every project, by name.
     async fn projects(&self) -> Vec<ProjectRecord>;
 
+    /// What is known of a repository that is to be a project: a clone on this machine, or a URL.
+    async fn found(&self, id: &ProjectId, from: &str) -> Result<ProjectRecord, Failure>;
+
     /// Says what keeps a graph from running on a project.
     async fn preflight(&self, graph: &Graph, project: &ProjectId) -> Result<(), Failure>;
 

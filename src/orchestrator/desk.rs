@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use crate::entropy::Entropy;
 use crate::failure::Failure;
 use crate::graph::TaskIx;
-use crate::ids::{ProfileName, ProjectId, RunId};
+use crate::ids::{ProfileName, ProjectId, RunId, TaskId};
 use crate::orchestrator::command::{Answer, GlobalCommand};
 use crate::orchestrator::step::{Recovery, done, nothing};
 use crate::orchestrator::world::{Run, World};
@@ -46,6 +46,10 @@ pub(crate) struct Desk {
     pub(crate) budgets: Vec<BudgetState>,
     /// Budgets of which somebody allowed more in this turn: of which project, and which budget.
     pub(crate) allowed: Vec<(Option<ProjectId>, OverBudget)>,
+    /// Tasks that others may wait for and that ended well in this turn.
+    pub(crate) done: Vec<(RunId, TaskId)>,
+    /// Runs that wait for a task of another run.
+    pub(crate) waiting: BTreeMap<(RunId, TaskId), BTreeSet<RunId>>,
     /// Profiles whose limits are reached.
     pub(crate) cooldowns: BTreeMap<ProfileName, Cooldown>,
     /// Nothing is started before.
@@ -127,6 +131,8 @@ impl Desk {
             queue,
             budgets: Vec::new(),
             allowed: Vec::new(),
+            done: Vec::new(),
+            waiting: BTreeMap::new(),
             cooldowns: BTreeMap::new(),
             quiet_until: None,
             draining: false,

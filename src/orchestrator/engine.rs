@@ -350,13 +350,14 @@ impl Engine {
             created_at: self.world.desk.now,
             since: self.world.desk.now,
             submitter: submission.submitter,
-            options: submission.options,
+            options: submission.options.clone(),
             paused: false,
             cancelled: false,
             fatal: None,
             continues: from.as_ref().map(|(of, _)| self.lineage(*of)).unwrap_or_default(),
             allowance: None,
             warned: false,
+            waits_for: self.world.not_done(&submission.options.after),
         };
         let info = RunInfo {
             id: record.id,

@@ -142,6 +142,7 @@ impl Engine {
             }
             self.fetch(record.id).await?;
         }
+        self.look_for_what_is_waited_for().await?;
         for (seq, text) in self.doors.store.notices().await? {
             if self.options.role == Role::Errand {
                 break;
@@ -167,24 +168,51 @@ impl Engine {
     /// A run that came to rest is not in memory; one that people ask about is fetched.
     pub(super) async fn fetch_for(&mut self, event: &Event) {
         let run = match event {
+            Event::Submit(submission, _) => {
+                for after in &submission.options.after {
+                    self.fetch_if_missing(after.run).await;
+                }
+                return;
+            }
             Event::Command(command, _) => command.run,
             Event::View(run, _) => *run,
             Event::Resubmit(resubmit, _) => resubmit.of,
-            Event::Submit(..)
-            | Event::Global(..)
+            Event::Global(..)
             | Event::Report(..)
             | Event::Told(_)
             | Event::Policy(..)
             | Event::Drain
             | Event::Shutdown(..) => return,
         };
-        if self.options.scope == Scope::All
-            && !self.world.runs.contains_key(&run)
+        if self.options.scope == Scope::All {
+            self.fetch_if_missing(run).await;
+        }
+    }
+
+    async fn fetch_if_missing(&mut self, run: RunId) {
+        if !self.world.runs.contains_key(&run)
             && let Err(error) = self.fetch(run).await
         {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, %run, "a run could not be read");
         }
+    }
+
+    /// What open runs wait for of runs that are not worked on: it may have been done while they
+    /// were not worked on themselves.
+    async fn look_for_what_is_waited_for(&mut self) -> Result<(), store::Error> {
+        for run in self.world.waited_for() {
+            if self.world.runs.contains_key(&run) {
+                continue;
+            }
+            if let Some(stored) = self.doors.store.load(run).await? {
+                let info = info_of(&*self.doors.store, &stored).await?;
+                let done = stored.tasks.iter().filter(|(_, task)| task.state.is_success());
+                let done = done.map(|(task, _)| info.graph.task(*task).id.clone());
+                self.world.desk.done.extend(done.map(|task| (run, task)));
+            }
+        }
+        Ok(())
     }
 
     /// Counts the daemons before this one that ended without a word.

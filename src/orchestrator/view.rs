@@ -180,6 +180,13 @@ impl Run {
         if self.record.paused {
             return Some(WaitingOn::RunPaused);
         }
+        if let Some(after) = self.record.waits_for.first() {
+            let (run, task) = (after.name.clone(), after.task.clone());
+            return Some(WaitingOn::OtherRun { run, task });
+        }
+        if self.is_over_budget() {
+            return Some(WaitingOn::RunBudget);
+        }
         desk.starts_nothing().then_some(WaitingOn::Draining)
     }
 

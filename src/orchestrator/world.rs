@@ -102,6 +102,7 @@ impl World {
         }
         run.effects = stored.effects.into_iter().map(|e| (e.key(), e)).collect();
         run.derive(&mut self.desk);
+        run.begin_waiting(&mut self.desk);
         run.tell_again(&mut self.desk);
         self.desk.touched.insert(run.info.id);
         self.runs.insert(run.info.id, run);

@@ -20,7 +20,7 @@ use crate::state::{BlockedOn, LaneState, TaskState};
 
 pub use dot::dot;
 pub use mermaid::mermaid;
-pub use picture::{Error, Theme, png, svg};
+pub use picture::{Chart, Error, SERIES_MAX, Series, Theme, png, svg};
 pub use text::text;
 
 /// How something stands, as far as a picture tells it apart. In the order of a task's life, which

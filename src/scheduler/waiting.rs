@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::ids::{LaneId, ProfileName, ProjectId, TaskId};
+use crate::ids::{LaneId, ProfileName, ProjectId, RunName, TaskId};
 use crate::state::{LaneState, ParkReason};
 use crate::time::Timestamp;
 
@@ -114,6 +114,15 @@ pub enum WaitingOn {
     Stopped,
     /// It failed for good.
     Failed,
+    /// A task of another run must end well first.
+    OtherRun {
+        /// Which run.
+        run: RunName,
+        /// Which of its tasks.
+        task: TaskId,
+    },
+    /// The budget of the run is used up.
+    RunBudget,
     /// Somebody paused the run.
     RunPaused,
     /// Somebody paused the project.
@@ -184,6 +193,7 @@ impl WaitingOn {
             | Self::Failed
             | Self::Upstream { .. }
             | Self::RunPaused
+            | Self::RunBudget
             | Self::ProjectPaused { .. }
             | Self::AllPaused { .. }
             | Self::SafeMode { .. }
@@ -198,6 +208,7 @@ impl WaitingOn {
             Self::Budget { until, .. } => until.is_none(),
             Self::UpstreamLane { state, .. } => *state == LaneState::AwaitingApproval.word(),
             Self::Dependencies { .. }
+            | Self::OtherRun { .. }
             | Self::AncestorLane { .. }
             | Self::OwnLane { .. }
             | Self::LaneFull { .. }
@@ -278,6 +289,8 @@ impl fmt::Display for WaitingOn {
             Self::Upstream { task } => write!(f, "is blocked by `{task}`, which did not succeed"),
             Self::Stopped => f.write_str("was stopped by an operator"),
             Self::Failed => f.write_str("failed and has no attempts left"),
+            Self::OtherRun { run, task } => write!(f, "waits for `{run}/{task}` to end well"),
+            Self::RunBudget => f.write_str("the budget of its run is used up"),
             Self::RunPaused => f.write_str("the run is paused"),
             Self::ProjectPaused { by } => write!(f, "its project is paused by {by}"),
             Self::AllPaused { by } => write!(f, "everything is paused by {by}"),

@@ -23,7 +23,7 @@ pub use journal::{Entry, Subject, What};
 pub use lane::{LaneEvent, LaneFailure, LaneState};
 pub use ledger::{LAST_TURN, LedgerLine, LedgerSum, Spent, Tokens, Usage};
 pub use record::{
-    Answer, Approval, AttemptRecord, Booked, ByHand, Decision, Delivered, Ending, LaneCheck,
+    After, Answer, Approval, AttemptRecord, Booked, ByHand, Decision, Delivered, Ending, LaneCheck,
     LaneRecord, MergeMethod, Moving, Objection, OverBudget, Part, ProjectRecord, ProjectSettings,
     PullNews, PullStanding, Question, RunOptions, RunRecord, Steer, TaskFailure, TaskMore,
     TaskRecord, Watched, Weight,

@@ -1,11 +1,15 @@
 //! The command line as people type it.
 
+mod queue;
 mod verbs;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(crate) use queue::{
+    ByArg, ProjectAddArgs, ProjectCommand, ProjectSetArgs, SettingsArgs, UsageArgs,
+};
 pub(crate) use verbs::{AllowArgs, HowArgs, PauseArgs, VerbArgs, VerbCommand};
 
 /// Runs graphs of coding-agent tasks: each in its own git worktree, merged lane by lane.
@@ -70,6 +74,13 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Attach this terminal to the tmux session of a task's agent (`environment: {type: tmux}`).
     Attach(TaskRef),
+    /// What agents used: tokens and money, from the ledger.
+    Usage(UsageArgs),
+    /// Projects: which there are, and what holds for each.
+    Project {
+        #[command(subcommand)]
+        command: ProjectCommand,
+    },
     #[command(flatten)]
     Verb(VerbCommand),
     /// Free the worktrees that runs left. Branches, logs and records stay.
@@ -86,7 +97,8 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// For agents: say how the task goes, in words or as one JSON object.
+    /// Add a task without a graph; for agents: say how the task goes, in words or as one JSON
+    /// object.
     Task {
         #[command(subcommand)]
         command: TaskCommand,
@@ -155,6 +167,10 @@ pub(crate) struct SubmitOptions {
     /// When worktrees are given back, instead of the graph's `teardown_mode`.
     #[arg(long, value_name = "WHEN")]
     pub(crate) teardown: Option<TeardownArg>,
+    /// Begin when this task of another run has ended well: `[GRAPH[/NUMBER]/]TASK`. May be said
+    /// several times.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) after: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -304,8 +320,32 @@ pub(crate) enum ConfigCommand {
     },
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  taskloom task add 'Fix the login' --gate 'make test'\n  \
+    taskloom task add 'Write the docs' --after payments/3/api")]
+pub(crate) struct TaskAddArgs {
+    /// What its agent is to do; the first line is its title.
+    pub(crate) instructions: String,
+    /// The command that must pass on the result.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) gate: Option<String>,
+    /// The agent profile.
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) agent: Option<String>,
+    /// Lower goes first.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) priority: Option<i32>,
+    /// Its agent leaves a plan, which becomes tasks when somebody approves it.
+    #[arg(long)]
+    pub(crate) plan: bool,
+    #[command(flatten)]
+    pub(crate) options: SubmitOptions,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum TaskCommand {
+    /// Have one task done without writing a graph.
+    Add(TaskAddArgs),
     /// The task is done.
     Done {
         /// What was done, for those who build on it.

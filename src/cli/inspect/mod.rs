@@ -2,6 +2,7 @@
 
 mod logs;
 mod summary;
+pub(crate) mod usage;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -15,16 +15,18 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::app::{App, Running};
 use crate::cli::args::{Common, RunArgs, SubmitOptions, TeardownArg};
 use crate::cli::out::{self, outln};
+use crate::cli::refs::Reading;
 use crate::cli::run::watch::{Console, Manner};
 use crate::cli::verbs::who;
 use crate::cli::{Outcome, inspect, pictures};
 use crate::control::names;
+use crate::control::names::find_task;
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Teardown};
 use crate::ids::RunId;
 use crate::orchestrator::{self, Command, Role, RunView, Scope, Submission, Target, Verb};
 use crate::state::{
-    self, LaneState, Outcome as RunOutcome, ProjectRecord, RunOptions, RunRecord, RunState,
+    self, After, LaneState, Outcome as RunOutcome, ProjectRecord, RunOptions, RunRecord, RunState,
     TaskState,
 };
 use crate::time::{Clock as _, SystemClock};
@@ -51,7 +53,7 @@ pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
     let (graph, source) = pictures::load(&args.graph)?;
     let app = open(common, &console, graph.name().as_str()).await?;
     let project = app.project(&args.options.repo).await?;
-    let options = run_options(&args.options);
+    let options = run_options(common, &args.options).await?;
     let found = match (args.fresh, args.amend) {
         (true, _) => Found::Nothing,
         (false, true) => to_amend(&app, &project, &graph).await?,
@@ -68,8 +70,23 @@ pub(crate) async fn run(common: &Common, args: RunArgs) -> Outcome {
 }
 
 /// What the submitter sets above the graph.
-pub(crate) fn run_options(options: &SubmitOptions) -> RunOptions {
-    RunOptions {
+pub(crate) async fn run_options(
+    common: &Common,
+    options: &SubmitOptions,
+) -> anyhow::Result<RunOptions> {
+    let mut after = Vec::new();
+    if !options.after.is_empty() {
+        let reading = Reading::open(common).await?;
+        for text in &options.after {
+            let named = reading.part(text).await?;
+            let view = reading.view(&named.run).await?;
+            let task = find_task(&view, &named.part)?;
+            let task = view.info.graph.task(task).id.clone();
+            after.push(After { run: named.run.id, name: named.run.name, task });
+        }
+        reading.store.close().await?;
+    }
+    Ok(RunOptions {
         max_concurrency: options.slots,
         max_task_attempts: options.max_attempts,
         teardown: options.teardown.map(|when| match when {
@@ -78,7 +95,8 @@ pub(crate) fn run_options(options: &SubmitOptions) -> RunOptions {
             TeardownArg::OnSuccess => Teardown::OnSuccess,
         }),
         issue: None,
-    }
+        after,
+    })
 }
 
 /// The argument, if it is the name of a run and no file.

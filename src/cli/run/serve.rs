@@ -8,13 +8,14 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::{App, Running};
 use crate::cli::Outcome;
-use crate::cli::args::{Common, ServeArgs, SubmitArgs, SubmitIssueArgs};
+use crate::cli::args::{Common, ServeArgs, SubmitArgs, SubmitIssueArgs, TaskAddArgs};
 use crate::cli::out::outln;
 use crate::cli::run::run_options;
 use crate::cli::run::watch::{Console, Manner};
 use crate::cli::verbs::who;
 use crate::cli::{pictures, verbs};
 use crate::config::OnShutdown;
+use crate::control::inbox::AdHoc;
 use crate::control::{IssueOrder, Order, Request};
 use crate::notify::ThreadFactory;
 use crate::orchestrator::{GlobalCommand, GlobalVerb, Receipt, Role, Scope};
@@ -91,7 +92,7 @@ pub(crate) async fn submit_issue(common: &Common, args: SubmitIssueArgs) -> Outc
     let order = IssueOrder {
         number: args.number,
         repo: std::path::absolute(&args.options.repo)?,
-        options: run_options(&args.options),
+        options: run_options(common, &args.options).await?,
         submitter: who(),
     };
     say(common, &verbs::ask(&config, &Request::Issue(order)).await?)
@@ -99,6 +100,23 @@ pub(crate) async fn submit_issue(common: &Common, args: SubmitIssueArgs) -> Outc
 
 pub(crate) async fn submit(common: &Common, args: SubmitArgs) -> Outcome {
     say(common, &submitted(common, &args).await?)
+}
+
+/// Hands a task that nobody wrote a graph for to the daemon.
+pub(crate) async fn add_task(common: &Common, args: TaskAddArgs) -> Outcome {
+    let one = AdHoc {
+        instructions: args.instructions,
+        gate: args.gate,
+        agent: args.agent,
+        priority: args.priority,
+        plan: args.plan,
+    };
+    let (source, _) = one.graph()?;
+    let config = crate::cli::config(common)?;
+    let options = run_options(common, &args.options).await?;
+    let repo = std::path::absolute(&args.options.repo)?;
+    let order = Order { source, repo, options, submitter: who() };
+    say(common, &verbs::ask(&config, &Request::Submit(Box::new(order))).await?)
 }
 
 fn say(common: &Common, receipt: &Receipt) -> Outcome {
@@ -115,7 +133,7 @@ pub(crate) async fn submitted(common: &Common, args: &SubmitArgs) -> anyhow::Res
     let (_, source) = pictures::load(&args.graph)?;
     let config = crate::cli::config(common)?;
     let repo = std::path::absolute(&args.options.repo)?;
-    let options = run_options(&args.options);
+    let options = run_options(common, &args.options).await?;
     let order = Order { source, repo, options, submitter: who() };
     verbs::ask(&config, &Request::Submit(Box::new(order))).await
 }

@@ -85,7 +85,7 @@ fn agreed() -> Result<(), Failure> {
     }
 }
 
-async fn on_everything(common: &Common, verb: GlobalVerb, dry_run: bool) -> Outcome {
+pub(crate) async fn on_everything(common: &Common, verb: GlobalVerb, dry_run: bool) -> Outcome {
     let config = super::config(common)?;
     if let GlobalVerb::Pause { project: Some(id) }
     | GlobalVerb::Resume { project: Some(id) }
@@ -99,7 +99,7 @@ async fn on_everything(common: &Common, verb: GlobalVerb, dry_run: bool) -> Outc
     let receipt = if driven || of_process {
         ask(&config, &Request::Global(command)).await?
     } else {
-        let app = App::open(config, "taskloom, for a pause", Vec::new()).await?;
+        let app = App::open(config, "taskloom, for one command", Vec::new()).await?;
         let running = app.start(Scope::All, Role::Errand, Arc::new(Silent)).await?;
         let answer = running.handle.global(command).await?;
         running.detach().await;

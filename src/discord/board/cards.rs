@@ -209,6 +209,13 @@ pub(crate) fn draw(dag: &render::Dag) -> Option<Attachment> {
     Some(Attachment { name: "graph.png", description, bytes: png.into() })
 }
 
+/// A chart.
+pub(crate) fn chart(chart: &render::Chart) -> Option<Attachment> {
+    let png = render::png(&chart.bars(Theme::Dark), SCALE);
+    let png = png.inspect_err(|error| tracing::warn!(%error, "no picture")).ok()?;
+    Some(Attachment { name: "chart.png", description: chart.title.clone(), bytes: png.into() })
+}
+
 pub(crate) fn card_name(run: RunId) -> String {
     format!("card/{}", run.0)
 }

@@ -56,6 +56,7 @@ impl World {
     /// Plans, and takes what the turn produced.
     pub(crate) fn finish(&mut self) -> Turn {
         self.release_over_budget();
+        self.tell_those_who_wait();
         self.plan();
         self.tell_of_recovery();
         for id in std::mem::take(&mut self.desk.touched) {
@@ -92,6 +93,7 @@ impl World {
         } else {
             run.find_pools(&mut self.desk);
         }
+        run.begin_waiting(&mut self.desk);
         run.open_all(&mut self.desk);
         self.runs.insert(id, run);
         Submitted { run: id, name }

@@ -59,6 +59,7 @@ impl Run {
     /// Whether the run may start something, as far as people are concerned.
     fn may_start(&self, desk: &Desk) -> bool {
         self.is_open()
+            && self.record.waits_for.is_empty()
             && !self.is_held(desk)
             && !self.record.cancelled
             && self.record.fatal.is_none()
@@ -136,7 +137,8 @@ impl Run {
     /// Concludes the run if nothing goes on by itself any more.
     fn settle(&mut self, desk: &mut Desk) {
         let works = self.effects.keys().any(|key| key.verb != Verb::Watch);
-        if !self.is_open() || works || self.timers > 0 || self.waits_for_forge() {
+        let waits = !self.record.waits_for.is_empty() && !self.record.cancelled;
+        if !self.is_open() || works || waits || self.timers > 0 || self.waits_for_forge() {
             return;
         }
         // Lanes that are still wanted after the plan wait for a parent; whether that comes is

@@ -106,6 +106,10 @@ impl Run {
             self.lane_reopened(desk, lane);
         }
         if after.is_success() {
+            let done = (self.info.id, self.graph().task(task).id.clone());
+            if desk.waiting.contains_key(&done) {
+                desk.done.push(done);
+            }
             self.lane_progress(desk, lane);
         }
     }

@@ -3,6 +3,7 @@
 //! `layout` says where everything stands, `drawing` and `nodes` draw it, `summary` stands in where
 //! there is too much to draw, and `page` puts title and `legend` around either.
 
+mod chart;
 mod drawing;
 mod layout;
 mod legend;
@@ -14,6 +15,7 @@ mod theme;
 
 use crate::render::Dag;
 
+pub use chart::{Chart, SERIES_MAX, Series};
 pub use png::{Error, png};
 pub use theme::Theme;
 

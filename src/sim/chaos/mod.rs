@@ -502,6 +502,7 @@ fn record(info: &RunInfo) -> RunRecord {
         fatal: None,
         allowance: None,
         warned: false,
+        waits_for: Vec::new(),
         continues: Vec::new(),
     }
 }

@@ -7,7 +7,7 @@ mod pull;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{LaneIx, TaskIx, Teardown};
-use crate::ids::{CommitId, ProfileName, ProjectId, RunId, RunName};
+use crate::ids::{CommitId, ProfileName, ProjectId, RunId, RunName, TaskId};
 use crate::state::attempt::{Concern, FailureClass, Proposal, Session};
 use crate::state::lane::LaneState;
 use crate::state::ledger::Usage;
@@ -57,6 +57,9 @@ pub struct RunRecord {
     /// Somebody was warned that most of its budget is used up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub warned: bool,
+    /// What it still waits for of [`RunOptions::after`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<After>,
 }
 
 /// What a submitter may set above the graph.
@@ -71,6 +74,20 @@ pub struct RunOptions {
     /// The issue on the forge that it was made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<u64>,
+    /// Tasks of other runs that must have ended well before anything of it begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<After>,
+}
+
+/// A task of another run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct After {
+    /// The run.
+    pub run: RunId,
+    /// How people name it.
+    pub name: RunName,
+    /// The task.
+    pub task: TaskId,
 }
 
 /// What is kept of a task. A task that nothing happened to has no row: it is

@@ -22,6 +22,7 @@ pub(crate) fn all() -> Vec<poise::Command<Data, Trouble>> {
         whole::scheduler(),
         whole::status(),
         whole::queue(),
+        whole::usage(),
         whole::inbox(),
         whole::why(),
         whole::agents(),

@@ -5,14 +5,17 @@ use crate::discord::bot::commands::open;
 use crate::discord::bot::{Context, Trouble, complete};
 use crate::discord::gate::Level;
 use crate::discord::post::Post;
+use crate::discord::text::inline;
+use crate::failure::Failure;
 use crate::ids::ProjectId;
 use crate::orchestrator::GlobalVerb;
+use crate::state::Weight;
 
 /// Projects: which there are, hold one back, show it in a channel
 #[poise::command(
     slash_command,
     subcommand_required,
-    subcommands("list", "show", "pause", "resume", "bind")
+    subcommands("list", "show", "add", "edit", "pause", "resume", "bind")
 )]
 pub(crate) async fn project(_: Context<'_>) -> Result<(), Trouble> {
     Ok(())
@@ -68,6 +71,77 @@ async fn show(
         let none = || "no runs yet: `/submit graph` starts one".to_owned();
         let lines = if lines.is_empty() { none() } else { lines.join("\n") };
         Ok(Post::text(format!("project **{id}**\n{lines}")))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// Make a clone on the daemon's machine known as a project (new, create)
+#[poise::command(slash_command)]
+async fn add(
+    ctx: Context<'_>,
+    #[description = "its name"] name: String,
+    #[description = "where the clone is on the daemon's machine; or the URL to clone"] from: String,
+) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        let asked = "add a project";
+        let permit = front.permit(&line.actor, Level::Admin, None, asked).await?;
+        let id: ProjectId = name
+            .parse()
+            .map_err(|why| Failure::user(format!("`{}` is no name: {why}", inline(&name))))?;
+        let record = front.house.office.found(&id, &from).await?;
+        let verb = GlobalVerb::SetProject { project: Box::new(record) };
+        Ok(said(&front.carry_out_global(&line.actor, &permit, verb, asked).await?))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// Change a project's share, limits and agent (weight, budget)
+#[poise::command(slash_command)]
+async fn edit(
+    ctx: Context<'_>,
+    #[description = "the project"]
+    #[autocomplete = "complete::project"]
+    project: String,
+    #[description = "its share beside others; 1 is the usual one"] weight: Option<f64>,
+    #[description = "its agents at once; 0: as many as of any project"] max_agents: Option<u32>,
+    #[description = "tokens within 24 hours; 0: no limit"] budget_tokens: Option<u64>,
+    #[description = "US dollars within 24 hours; 0: no limit"] budget_usd: Option<f64>,
+    #[description = "the agent of tasks that name none"] agent: Option<String>,
+) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        let id = front.project(&line.actor, Some(&project), line.channel).await?;
+        let asked = "change a project";
+        let permit = front.permit(&line.actor, Level::Admin, Some(&id), asked).await?;
+        let known = front.house.office.projects().await;
+        let missing = || Failure::user(format!("there is no project `{id}`"));
+        let mut record = known.into_iter().find(|p| p.id == id).ok_or_else(missing)?;
+        let settings = &mut record.settings;
+        if let Some(weight) = weight {
+            settings.weight = Weight::from_number(weight)
+                .ok_or_else(|| Failure::user("a weight must be from 0.001 to 1000"))?;
+        }
+        if let Some(most) = max_agents {
+            settings.max_agents = Some(most).filter(|most| *most > 0);
+        }
+        if let Some(tokens) = budget_tokens {
+            settings.budget.tokens = Some(tokens).filter(|tokens| *tokens > 0);
+        }
+        if let Some(usd) = budget_usd {
+            settings.budget.usd = Some(usd).filter(|usd| *usd > 0.0);
+        }
+        if let Some(agent) = agent {
+            let name = agent.parse();
+            settings.agent =
+                Some(name.map_err(|why| Failure::user(format!("no agent's name: {why}")))?);
+        }
+        let verb = GlobalVerb::SetProject { project: Box::new(record) };
+        Ok(said(&front.carry_out_global(&line.actor, &permit, verb, asked).await?))
     };
     line.finish(done.await).await;
     Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serenity::all::{Attachment as Uploaded, Message};
 use sha2::{Digest as _, Sha256};
 
+use crate::control::inbox::AdHoc;
 use crate::discord::board::cards;
 use crate::discord::bot::answer::{Field, Line};
 use crate::discord::bot::commands::{line as line_of, open};
@@ -20,7 +21,7 @@ use crate::failure::Failure;
 use crate::graph::{self, Framework, Graph};
 use crate::ids::ProjectId;
 use crate::render::{Dag, Look, words};
-use crate::state::RunOptions;
+use crate::state::{After, RunOptions};
 
 /// The largest file that is fetched: graphs are refused above 1 MiB, and those are for machines.
 const FILE_BYTES_MAX: u32 = 256 * 1024;
@@ -433,6 +434,9 @@ pub(crate) async fn written(
 pub(crate) struct One {
     pub(crate) gate: Option<String>,
     pub(crate) agent: Option<String>,
+    pub(crate) priority: Option<i32>,
+    pub(crate) plan: bool,
+    pub(crate) after: Vec<After>,
 }
 
 /// A preview of a graph of one task.
@@ -444,23 +448,11 @@ pub(crate) async fn one_task(
     extra: One,
 ) -> Result<Post, Trouble> {
     let project = admitted(front, line, project).await?;
-    if instructions.trim().is_empty() {
-        return Err(Failure::user("there is nothing to do in it").into());
-    }
-    let mut task = serde_json::json!({ "id": "task", "description": instructions });
-    let title = instructions.lines().next().unwrap_or_default();
-    task["title"] = serde_json::json!(fit(title, 80));
-    if let Some(gate) = extra.gate {
-        task["completion_gate"] = serde_json::json!(gate);
-    }
-    if let Some(agent) = extra.agent {
-        task["agent"] = serde_json::json!(agent);
-    }
-    // JSON is YAML, and quotes what people write.
-    let graph = serde_json::json!({ "name": "adhoc", "tasks": [task] });
-    let source = format!("{graph:#}\n");
-    let draft =
-        Draft { project, source, options: RunOptions::default(), user: line.actor.user, of: None };
+    let One { gate, agent, priority, plan, after } = extra;
+    let instructions = instructions.to_owned();
+    let (source, _) = AdHoc { instructions, gate, agent, priority, plan }.graph()?;
+    let options = RunOptions { after, ..RunOptions::default() };
+    let draft = Draft { project, source, options, user: line.actor.user, of: None };
     preview(front, line.id(), draft).await
 }
 

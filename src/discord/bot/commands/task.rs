@@ -15,7 +15,7 @@ use crate::discord::text::{fit, inline};
 use crate::failure::Failure;
 use crate::graph::TaskIx;
 use crate::orchestrator::{RunView, Target, Undo, Verb};
-use crate::state::TaskState;
+use crate::state::{After, TaskState};
 
 /// Tasks: look at one, try it again, stop it, tell its agent something
 #[poise::command(
@@ -401,6 +401,7 @@ async fn reject(
 }
 
 /// Run one task without writing a graph (new, create, ad hoc)
+#[expect(clippy::too_many_arguments, reason = "each option of the command is one")]
 #[poise::command(slash_command)]
 async fn add(
     ctx: Context<'_>,
@@ -410,12 +411,28 @@ async fn add(
     #[autocomplete = "complete::project"]
     project: Option<String>,
     #[description = "the agent profile"] agent: Option<String>,
+    #[description = "lower goes first; 100 without"] priority: Option<i32>,
+    #[description = "its agent leaves a plan first"] plan: Option<bool>,
+    #[description = "begin when this task has ended well"]
+    #[autocomplete = "complete::task"]
+    after: Option<String>,
 ) -> Result<(), Trouble> {
     let line = open(&ctx, true).await?;
-    let extra = super::submit::One { gate, agent };
-    let done =
-        super::submit::one_task(ctx.data(), &line, project.as_deref(), &instructions, extra).await;
-    line.finish(done).await;
+    let done = async {
+        let front = ctx.data();
+        let mut others = Vec::new();
+        if let Some(named) = &after {
+            let asked = "begin after a task";
+            let found = front.task(&line, Level::Operator, Some(named), asked).await;
+            let (_, view, task) = found?;
+            let task = view.info.graph.task(task).id.clone();
+            others.push(After { run: view.info.id, name: view.info.name.clone(), task });
+        }
+        let plan = plan.unwrap_or_default();
+        let extra = super::submit::One { gate, agent, priority, plan, after: others };
+        super::submit::one_task(front, &line, project.as_deref(), &instructions, extra).await
+    };
+    line.finish(done.await).await;
     Ok(())
 }
 

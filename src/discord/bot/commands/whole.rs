@@ -1,8 +1,10 @@
 //! Commands about everything: what runs, what waits for a person, whether all is well.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use crate::discord::board::words;
+use crate::control::usage::{self, By};
+use crate::discord::board::{cards, words};
 use crate::discord::bot::clicks::said;
 use crate::discord::bot::commands::open;
 use crate::discord::bot::front::{Front, is_open};
@@ -11,11 +13,16 @@ use crate::discord::gate::{Actor, Level};
 use crate::discord::options::Verbosity;
 use crate::discord::post::Post;
 use crate::discord::text::{fit, inline, units};
+use crate::failure::Failure;
 use crate::orchestrator::{GlobalVerb, RunView};
 use crate::render::progress::progress;
+use crate::render::words::{count, number};
 
 /// Open runs that are looked into at most.
 const RUNS_LOOKED_AT: usize = 50;
+
+/// Names that a list of what was used shows; the chart has more.
+const USAGE_ROWS_MAX: usize = 12;
 
 /// Text that fits into one answer.
 const ANSWER_UNITS: usize = 1_800;
@@ -244,6 +251,56 @@ pub(crate) async fn doctor(ctx: Context<'_>) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// What agents used, with a chart (tokens, cost, budget)
+#[poise::command(slash_command)]
+pub(crate) async fn usage(
+    ctx: Context<'_>,
+    #[description = "one project; all that you may see without"]
+    #[autocomplete = "complete::project"]
+    project: Option<String>,
+    #[description = "how many days back; 1 without"]
+    #[min = 1]
+    #[max = 90]
+    days: Option<u32>,
+) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        let one = match &project {
+            Some(named) => Some(front.project(&line.actor, Some(named), line.channel).await?),
+            None => None,
+        };
+        front.permit(&line.actor, Level::Viewer, one.as_ref(), "look at what was used").await?;
+        let now = front.board.doors.clock.now();
+        let span = Duration::from_secs(u64::from(days.unwrap_or(1)) * 24 * 60 * 60);
+        let (since, width) = (now - span, usage::bucket(span));
+        let sums = front.board.doors.store.spent(since, width.as_millis() as i64).await;
+        let mut sums = sums.map_err(|error| Failure::outside(error.to_string()))?;
+        sums.retain(|sum| front.sees(&line.actor, &sum.project));
+        let by = if one.is_some() { By::Profile } else { By::Project };
+        let rows = usage::rows(&sums, by, one.as_ref());
+        if rows.is_empty() {
+            return Ok(Post::text("nothing was used in that time"));
+        }
+        let mut text = String::new();
+        for row in rows.iter().take(USAGE_ROWS_MAX) {
+            let (tokens, usd) = (number(row.usage.tokens.all()), row.usage.usd);
+            let _ = writeln!(
+                text,
+                "**{}** {tokens} tokens · ${usd:.2} · {}",
+                inline(&row.name),
+                count(row.attempts, "attempt")
+            );
+        }
+        let chart = usage::chart(&sums, by, one.as_ref(), (since, now), width);
+        let mut post = Post::text(text);
+        post.file = cards::chart(&chart);
+        Ok(post)
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
 /// What this bot can do
 #[poise::command(slash_command)]
 pub(crate) async fn help(ctx: Context<'_>) -> Result<(), Trouble> {
@@ -262,7 +319,7 @@ pub(crate) async fn help(ctx: Context<'_>) -> Result<(), Trouble> {
 
 const HELP: &str = "\
 `/submit graph` runs a graph: attach its YAML file, name one of the project's, or paste it. You see what it does first.
-`/status` how everything stands · `/queue` what runs and what waits · `/inbox` what waits for you · `/why` the reason
+`/usage` what was used · `/status` how everything stands · `/queue` what runs and what waits · `/inbox` what waits for you · `/why` the reason
 `/task` look at, retry, skip, stop, steer, answer, approve · `/task add` one task without a graph
 `/run` look at, pause, resume, cancel, draw · `/lane` look at, merge, reject, retry
 `/project`, `/scheduler`, `/agents`, `/verbosity`, `/doctor`

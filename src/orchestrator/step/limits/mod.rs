@@ -2,6 +2,7 @@
 //! go on where they were when the limit is reset.
 
 pub(super) mod budgets;
+mod outside;
 
 use std::time::Duration;
 
