@@ -53,6 +53,7 @@ pub const POINTS: &[&str] = &[
     "lane-merge.shown",
     "lane-merge.delivered",
     "lane-merge.done",
+    "log.pressed",
     "notice.delivered",
     "command.kept",
     "post.announced",

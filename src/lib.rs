@@ -14,6 +14,7 @@ pub mod git;
 pub mod graph;
 pub mod http;
 pub mod ids;
+pub mod metrics;
 pub mod notify;
 pub mod orchestrator;
 pub mod render;

@@ -181,6 +181,7 @@ const ELSEWHERE: &[&str] = &[
     "undo.done",
     "watch.begun",
     "watch.done",
+    "log.pressed",
 ];
 
 /// Dies at each of the points, one process after the other.

@@ -2,6 +2,7 @@
 //! is left.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -52,7 +53,10 @@ fn exit(world: &World) -> Value {
 }
 
 fn log(world: &World) -> Vec<u8> {
-    fs::read(attempt(world, 0).join("agent-0.log")).unwrap()
+    let mut log = Vec::new();
+    let path = attempt(world, 0).join("agent-0.log");
+    taskloom::runner::open_log(&path, 0).unwrap().read_to_end(&mut log).unwrap();
+    log
 }
 
 /// A file of the lane.

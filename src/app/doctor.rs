@@ -80,7 +80,7 @@ async fn bot(options: &discord::Options) -> Vec<Finding> {
 /// Whether the repositories of the projects that are on GitHub can be worked on.
 async fn github(config: &Config) -> Vec<Finding> {
     let finding = |verdict, sentence| Finding { what: "github", verdict, sentence };
-    let on = match on_github(config) {
+    let on = match on_github(config, None) {
         Ok(Some(on)) => on,
         Ok(None) => return Vec::new(),
         Err(failure) => {

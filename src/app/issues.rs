@@ -110,10 +110,16 @@ pub(crate) async fn submit(
 }
 
 /// Submits what is labelled, again and again.
-pub(crate) async fn follow_label(app: Arc<App>, handle: Handle, on: OnGitHub, label: String) {
+pub(crate) async fn follow_label(app: Arc<App>, handle: Handle) {
     let mut known: BTreeMap<ProjectId, BTreeSet<u64>> = BTreeMap::new();
     let mut refused: BTreeSet<(ProjectId, u64)> = BTreeSet::new();
     loop {
+        let Ok(on) = app.on_github() else { return };
+        let label = app.config().github.as_ref().and_then(|github| github.issue_label.clone());
+        let Some(label) = label else {
+            on.account.any_stirred().await;
+            continue;
+        };
         for (project, repo) in &on.repos {
             let issues = match on.account.labelled(repo, &label).await {
                 Ok(issues) => issues,
@@ -156,7 +162,8 @@ async fn take(
     issue: &Issue,
 ) -> Result<(), Failure> {
     let of = |known: &&config::Project| known.id == *project;
-    let configured = app.config.projects.iter().find(of);
+    let config = app.config();
+    let configured = config.projects.iter().find(of);
     let configured = configured.ok_or_else(|| Failure::bug("a project is gone"))?;
     let order = control::Order {
         source: source_of(issue),

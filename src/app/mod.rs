@@ -1,5 +1,6 @@
 //! The production wiring: the only place that names every implementation.
 
+pub mod daemon;
 pub mod doctor;
 mod front;
 mod github;
@@ -9,16 +10,18 @@ mod projects;
 
 pub(crate) use projects::{found, policy};
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, RwLock};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::agents::process::{Launcher, Limits};
 use crate::agents::{Agent, CommandAgent, Place, Registry, Talker};
+use crate::app::daemon::reload::{self, Reload};
+use crate::app::daemon::{sweep, vitals};
 use crate::config::{self, Config};
 use crate::control;
 use crate::crash;
@@ -28,6 +31,7 @@ use crate::failure::Failure;
 use crate::forge::github::Account;
 use crate::git::{DiskFloor, Git, Identity};
 use crate::graph::{self, Framework, Graph};
+use crate::http;
 use crate::notify::{Notifier, Streams, ThreadFactory};
 use crate::orchestrator::{self, Doors, Handle, Receipt, Role, Scope, Submission};
 use crate::runner::{self, Layout, Shop};
@@ -40,7 +44,9 @@ const DISK_FREE_PERCENT: u64 = 5;
 
 /// Everything that a process needs to own a data directory.
 pub struct App {
-    config: Config,
+    config: RwLock<Arc<Config>>,
+    /// The file that it was read from, if from one.
+    file: OnceLock<PathBuf>,
     layout: Layout,
     git: Git,
     store: Arc<SqliteStore>,
@@ -58,6 +64,10 @@ pub struct Running {
     control: Option<control::Server>,
     bot: Option<Bot>,
     github: Option<github::Followers>,
+    http: Vec<http::Server>,
+    /// What goes on beside the engine, and ends with it.
+    beside: JoinSet<()>,
+    reload: Arc<Reload>,
     account: Option<Arc<Account>>,
 }
 
@@ -95,7 +105,7 @@ impl App {
         let store = Arc::new(SqliteStore::open(layout.root(), Access::Own).await?);
         crash::point("store.migrated");
         let git = Git::find().await?;
-        let options = runner_options(&config)?;
+        let options = runner_options(&config, None)?;
         let launcher = Launcher::new(options.helper.clone());
         let registry = registry(&launcher);
         let front = match config.discord.as_ref().filter(|_| bot) {
@@ -106,12 +116,18 @@ impl App {
         let streams = Streams::new(threads);
         let shop =
             Shop::new(options, layout.clone(), git.clone(), registry, streams, Arc::new(clock));
-        Ok(Arc::new(Self { config, layout, git, store, shop, front, _owner: owner }))
+        let (config, file) = (RwLock::new(Arc::new(config)), OnceLock::new());
+        Ok(Arc::new(Self { config, file, layout, git, store, shop, front, _owner: owner }))
     }
 
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// The configuration that holds now.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().expect("BUG: nobody panics with this lock").clone()
+    }
+
+    /// Says which file the configuration was read from: a daemon follows it.
+    pub fn read_from(&self, file: PathBuf) {
+        drop(self.file.set(file));
     }
 
     /// Where everything lies.
@@ -173,7 +189,7 @@ impl App {
     }
 
     /// GitHub, if a project is there.
-    pub(crate) fn on_github(&self) -> Result<&runner::OnGitHub, Failure> {
+    pub(crate) fn on_github(&self) -> Result<runner::OnGitHub, Failure> {
         let on = self.shop.on_github();
         on.ok_or_else(|| {
             Failure::user("no project is on GitHub").hint(
@@ -191,7 +207,7 @@ impl App {
     ) -> anyhow::Result<Running> {
         let options = orchestrator::Options {
             policy: self.policy().await,
-            ..engine_options(&self.config, scope, role)
+            ..engine_options(&self.config(), scope, role)
         };
         let notifier = match &self.front {
             Some(front) => Arc::new(front::Both {
@@ -208,8 +224,10 @@ impl App {
             clock: Arc::new(SystemClock),
         };
         let (handle, engine) = orchestrator::spawn(options, doors).await?;
+        let reload = Reload::new(self, &handle);
         let clerk = (role == Role::Daemon).then(|| {
-            let clerk = Counter { app: self.clone(), handle: handle.clone() };
+            let reload = reload.clone();
+            let clerk = Counter { app: self.clone(), handle: handle.clone(), reload };
             Arc::new(clerk) as Arc<dyn control::Clerk>
         });
         let control = match control::Server::start(self.layout.root(), handle.clone(), clerk) {
@@ -228,14 +246,27 @@ impl App {
             }
             None => None,
         };
-        let github = match self.shop.on_github() {
-            Some(on) if role == Role::Daemon => {
-                Some(github::follow(self, &handle, on.clone()).await?)
-            }
-            _ => None,
-        };
+        let daemon = role == Role::Daemon;
+        let github = self.shop.on_github().filter(|_| daemon);
+        let github = github.map(|on| github::follow(self, &handle, on.clone()));
+        let http = if daemon { vitals::listen(self, &handle, &reload).await? } else { Vec::new() };
+        let mut beside = JoinSet::new();
+        if daemon {
+            beside.spawn(sweep::by_the_hour(self.clone()));
+            beside.spawn(reload::follow(reload.clone()));
+        }
         let account = self.shop.on_github().map(|on| on.account.clone());
-        Ok(Running { handle, engine: Some(engine), control, bot, github, account })
+        Ok(Running {
+            handle,
+            engine: Some(engine),
+            control,
+            bot,
+            github,
+            http,
+            beside,
+            reload,
+            account,
+        })
     }
 }
 
@@ -248,12 +279,17 @@ fn failure_of(error: anyhow::Error) -> Failure {
 struct Counter {
     app: Arc<App>,
     handle: Handle,
+    reload: Arc<Reload>,
 }
 
 #[async_trait]
 impl control::Clerk for Counter {
     async fn submit(&self, order: control::Order) -> Result<Receipt, Failure> {
         self.app.submit(&self.handle, order).await
+    }
+
+    async fn reload(&self) -> Result<Receipt, Failure> {
+        self.reload.again().await
     }
 
     async fn submit_issue(&self, order: control::IssueOrder) -> Result<Receipt, Failure> {
@@ -270,10 +306,17 @@ impl Running {
         }
     }
 
+    /// Reads the configuration again; what came of it, in a sentence.
+    pub async fn reload(&self) -> Result<String, Failure> {
+        self.reload.again().await.map(|receipt| receipt.sentence)
+    }
+
     /// Lets go of everything; agents run on.
     pub async fn detach(mut self) {
         drop(self.control.take());
         drop(self.github.take());
+        self.http.clear();
+        self.beside.abort_all();
         self.handle.detach().await.ok();
         self.ended().await;
         self.sign_off().await;
@@ -283,6 +326,8 @@ impl Running {
     pub async fn end_agents(mut self) {
         drop(self.control.take());
         drop(self.github.take());
+        self.http.clear();
+        self.beside.abort_all();
         self.handle.end_agents().await.ok();
         self.ended().await;
         self.sign_off().await;
@@ -327,11 +372,14 @@ fn registry(launcher: &Launcher) -> Registry {
         .with(Place::Tmux, Arc::new(Talker::codex_pane(launcher.clone())))
 }
 
-fn runner_options(config: &Config) -> anyhow::Result<runner::Options> {
+fn runner_options(
+    config: &Config,
+    account: Option<Arc<Account>>,
+) -> anyhow::Result<runner::Options> {
     let limits = config.limits;
     let bytes = |mib: Option<u64>| mib.map(|mib| mib << 20);
     Ok(runner::Options {
-        github: github::on_github(config)?,
+        github: github::on_github(config, account)?,
         default_agent: config.default_agent.clone(),
         agents: config.agents.clone(),
         env: config.env.clone(),

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::graph::{self, Graph, Index};
 use crate::ids::{CommitId, ProjectId, RunId, TaskId};
 use crate::orchestrator::{Handle, Resubmission, Submission, Submitted};
-use crate::runner::{RunInfo, transcript};
+use crate::runner::{RunInfo, are_deleted, transcript};
 use crate::sim;
 use crate::state::ProjectRecord;
 
@@ -138,7 +138,7 @@ impl Office for Clerk {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             Failure::user(format!("the graph is wrong: {first}"))
         })?;
-        let played = sim::rehearse(graph, source, self.app.config.slots).await;
+        let played = sim::rehearse(graph, source, self.app.config().slots).await;
         played.map(|rehearsal| rehearsal.to_string()).map_err(Failure::bug)
     }
 
@@ -166,7 +166,12 @@ impl Office for Clerk {
         let read = move || transcript([&dir, &records], most);
         let read = tokio::task::spawn_blocking(read).await;
         let read = read.map_err(|_| Failure::bug("reading a log went wrong"))?;
-        read.map_err(|why| Failure::outside(format!("the log cannot be read: {why}")))
+        let log = read.map_err(|why| Failure::outside(format!("the log cannot be read: {why}")))?;
+        if log.is_empty() && are_deleted(&layout.run(&info.project.id, &info.name)) {
+            return Err(Failure::user(format!("the logs of {} are deleted", info.name))
+                .hint("they were older than `retention.transcripts` of the configuration"));
+        }
+        Ok(log)
     }
 
     async fn receipt(&self, info: &RunInfo, task: &TaskId, attempt: u32) -> String {
@@ -181,8 +186,9 @@ impl Office for Clerk {
     }
 
     fn agents(&self) -> Vec<String> {
-        let default = self.app.config.default_agent.as_ref();
-        let told = self.app.config.agents.iter().map(|(name, profile)| {
+        let config = self.app.config();
+        let default = config.default_agent.as_ref();
+        let told = config.agents.iter().map(|(name, profile)| {
             let default = if default == Some(name) { ", the default" } else { "" };
             let model = profile.model.as_ref().map(|m| format!(", {m}")).unwrap_or_default();
             format!("`{name}`: {}{model}{default}", profile.framework.word())
@@ -194,7 +200,7 @@ impl Office for Clerk {
         let app = self.app.clone();
         // On a thread of its own: what opens a store cannot be handed from one to another.
         let runtime = tokio::runtime::Handle::current();
-        let examine = move || runtime.block_on(doctor::examine(&app.config));
+        let examine = move || runtime.block_on(doctor::examine(&app.config()));
         let examined = tokio::task::spawn_blocking(examine).await.unwrap_or_default();
         let told = examined.into_iter().map(|finding| Finding {
             fine: finding.verdict != doctor::Verdict::Wrong,

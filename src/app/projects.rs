@@ -63,7 +63,7 @@ impl App {
         match &project.source {
             Source::Link(_) => {}
             Source::Init(path) => {
-                let git = &self.config.git;
+                let git = self.config().git.clone();
                 let by = Identity::new(&git.author_name, &git.author_email)?;
                 self.git.begin(path, &by, SystemClock.now()).await?;
             }
@@ -75,7 +75,7 @@ impl App {
     /// The projects of the configuration that can be worked in; the log says why others cannot.
     pub(crate) async fn configured(&self) -> Vec<ProjectRecord> {
         let mut records = Vec::new();
-        for project in &self.config.projects {
+        for project in &self.config().projects {
             match self.settle(project).await {
                 Ok(record) => records.push(record),
                 Err(error) => tracing::warn!("project `{}`: {error:#}", project.id),
@@ -86,7 +86,7 @@ impl App {
 
     /// What the configuration says about who may start when.
     pub(crate) async fn policy(&self) -> Policy {
-        Policy { projects: self.configured().await, ..policy(&self.config) }
+        Policy { projects: self.configured().await, ..policy(&self.config()) }
     }
 
     /// All projects that are known, by name.
@@ -103,7 +103,8 @@ impl App {
     /// A project by its name, found again by its place, so that a branch that was renamed
     /// meanwhile is known.
     pub(crate) async fn project_named(&self, id: &ProjectId) -> Result<ProjectRecord, Failure> {
-        let configured = self.config.projects.iter().find(|project| project.id == *id);
+        let config = self.config();
+        let configured = config.projects.iter().find(|project| project.id == *id);
         if let Some(project) = configured {
             return self.settle(project).await.map_err(failure_of);
         }
@@ -131,12 +132,13 @@ impl App {
         }
         let known = self.store.projects().await?;
         let is_here = |p: &&config::Project| same(&self.place_of(p), &place);
-        let configured = self.config.projects.iter().find(is_here);
+        let config = self.config();
+        let configured = config.projects.iter().find(is_here);
         let by_place = known.iter().find(|p| Path::new(&p.repo) == place);
         let id = match (configured, by_place) {
             (Some(project), _) => project.id.clone(),
             (None, Some(project)) => project.id.clone(),
-            (None, None) => new_id(&place, &known, &self.config.projects),
+            (None, None) => new_id(&place, &known, &config.projects),
         };
         let branch = configured.and_then(|project| project.default_branch.clone());
         let branch = match branch {

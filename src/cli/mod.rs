@@ -99,7 +99,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Gc(args) => upkeep::gc(common, &args).await,
         Command::Mcp => mcp::mcp(common).await,
         Command::Doctor => upkeep::doctor(common).await,
-        Command::Config { command } => upkeep::config(common, command),
+        Command::Config { command } => upkeep::config(common, command).await,
         Command::Completions { shell } => {
             let mut command = Cli::command();
             let mut script = Vec::new();

@@ -8,12 +8,13 @@ use serde_json::json;
 
 use crate::app::doctor::{Finding, Verdict};
 use crate::app::{self, App};
-use crate::cli::Outcome;
 use crate::cli::args::{Common, ConfigCommand, GcArgs};
-use crate::config::Config;
+use crate::cli::{Outcome, verbs};
+use crate::config::{Config, hot};
+use crate::control::Request;
 use crate::failure::Failure;
 use crate::render::words;
-use crate::runner::Waste;
+use crate::runner::{Waste, delete_old};
 use crate::state::RunState;
 
 pub(crate) async fn gc(common: &Common, args: &GcArgs) -> Outcome {
@@ -31,6 +32,13 @@ pub(crate) async fn gc(common: &Common, args: &GcArgs) -> Outcome {
         let size = words::bytes(waste.bytes);
         let _ = writeln!(text, "{size:>10}  {}: {}", waste.what, waste.why);
     }
+    let old: Vec<_> =
+        app::daemon::sweep::old(&app).await?.into_iter().filter(|logs| logs.bytes > 0).collect();
+    for logs in &old {
+        let (size, run) = (words::bytes(logs.bytes), &logs.run);
+        let why = "older than `retention.transcripts`; results and records stay";
+        let _ = writeln!(text, "{size:>10}  logs of {}:{run}: {why}", logs.project);
+    }
     if args.yes {
         for waste in &all {
             match app.shop().free(waste, args.force).await {
@@ -40,15 +48,28 @@ pub(crate) async fn gc(common: &Common, args: &GcArgs) -> Outcome {
                 }
             }
         }
+        for logs in &old {
+            match delete_old(logs) {
+                Ok(()) => freed += logs.bytes,
+                Err(error) => {
+                    let _ = writeln!(text, "kept the logs of {}: {error}", logs.run);
+                }
+            }
+        }
         let _ = writeln!(text, "freed {}", words::bytes(freed));
-    } else if all.is_empty() {
+    } else if all.is_empty() && old.is_empty() {
         text.push_str("there is nothing to free\n");
     } else {
-        let sum = all.iter().map(|waste| waste.bytes).sum();
+        let worn = all.iter().map(|waste| waste.bytes);
+        let sum = worn.chain(old.iter().map(|logs| logs.bytes)).sum();
         let _ = writeln!(text, "{} could be freed: `taskloom gc --yes`", words::bytes(sum));
     }
-    let listed: Vec<_> =
-        all.iter().map(|w| json!({ "what": w.what, "why": w.why, "bytes": w.bytes })).collect();
+    let worn = all.iter().map(|w| json!({ "what": w.what, "why": w.why, "bytes": w.bytes }));
+    let logs = old.iter().map(|logs| {
+        let what = format!("logs of {}:{}", logs.project, logs.run);
+        json!({ "what": what, "why": "older than `retention.transcripts`", "bytes": logs.bytes })
+    });
+    let listed: Vec<_> = worn.chain(logs).collect();
     super::refs::print(common, &json!({ "waste": listed, "freed_bytes": freed }), || text)
 }
 
@@ -91,8 +112,26 @@ pub(crate) async fn doctor(common: &Common) -> Outcome {
     Ok(u8::from(wrong))
 }
 
-pub(crate) fn config(common: &Common, command: ConfigCommand) -> Outcome {
-    let ConfigCommand::Check { file } = command;
+pub(crate) async fn config(common: &Common, command: ConfigCommand) -> Outcome {
+    match command {
+        ConfigCommand::Check { file } => check(common, file),
+        ConfigCommand::Keys => {
+            let keys: Vec<_> = hot::KEYS
+                .iter()
+                .map(|(name, when)| json!({ "key": name, "takes_effect": when.word() }))
+                .collect();
+            super::refs::print(common, &json!(keys), hot::table)
+        }
+        ConfigCommand::Reload => {
+            let receipt = verbs::ask(&super::config(common)?, &Request::Reload).await?;
+            super::refs::print(common, &json!({ "receipt": receipt }), || {
+                format!("{}\n", receipt.sentence)
+            })
+        }
+    }
+}
+
+fn check(common: &Common, file: Option<PathBuf>) -> Outcome {
     let path: Option<PathBuf> = file.or_else(|| super::config_path(common));
     let Some(path) = path else {
         return Err(Failure::config("there is no configuration file")

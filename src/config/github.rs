@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::config::Http;
 use crate::config::raw::{Span, Whole, expand};
 use crate::failure::Failure;
 use crate::forge::github::Limits;
@@ -60,7 +61,7 @@ pub enum GitHubSignIn {
 /// Where GitHub tells what happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
-    /// Where it is listened.
+    /// Where it is listened; where the HTTP server listens, there is but one.
     pub listen: SocketAddr,
     /// What deliveries are signed with.
     pub secret: SecretSource,
@@ -122,7 +123,8 @@ enum Feedback {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawWebhook {
-    listen: SocketAddr,
+    #[serde(default)]
+    listen: Option<SocketAddr>,
     #[serde(default)]
     secret_env: Option<String>,
     #[serde(default)]
@@ -130,7 +132,7 @@ struct RawWebhook {
 }
 
 impl RawGitHub {
-    pub(super) fn check(self, home: Option<&Path>) -> Result<GitHub, Failure> {
+    pub(super) fn check(self, http: Option<&Http>, home: Option<&Path>) -> Result<GitHub, Failure> {
         let sign_in = match self.app {
             Some(_) if self.token_env.is_some() || self.token_file.is_some() => {
                 return Err(Failure::config("`github` has both a token and an `app`"));
@@ -151,7 +153,11 @@ impl RawGitHub {
             let given = (raw.secret_env, raw.secret_file);
             let name = "GITHUB_WEBHOOK_SECRET";
             let secret = source("github.webhook", "secret", given, name, home)?;
-            Ok::<_, Failure>(Webhook { listen: raw.listen, secret })
+            let listen = raw.listen.or(http.map(|http| http.listen)).ok_or_else(|| {
+                Failure::config("`github.webhook` does not say where it listens")
+                    .hint("add the section `http: {listen: \"127.0.0.1:8080\"}`")
+            })?;
+            Ok::<_, Failure>(Webhook { listen, secret })
         });
         let standard = Limits::default();
         let limit = |given: Option<Whole>, standard: u32| match given.map(|Whole(n)| n) {

@@ -5,8 +5,11 @@
 mod credentials;
 mod discord;
 mod github;
+pub mod hot;
+mod http;
 mod projects;
 mod raw;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,9 +23,11 @@ use crate::scheduler::Resume;
 use crate::state::MergeMethod;
 use crate::time::{Quiet, Zone};
 
+pub use self::http::Http;
 pub use crate::runner::AgentProfile;
 pub use github::{GitHub, GitHubSignIn, Webhook};
 pub use projects::{Project, Source};
+pub use retention::Retention;
 
 /// A configuration that has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,10 +68,14 @@ pub struct Config {
     pub git: GitOptions,
     /// Nothing is prepared while less than this is free, in MiB.
     pub disk_free_min_mib: u64,
+    /// How long things are kept.
+    pub retention: Retention,
     /// Repositories by name.
     pub projects: Vec<Project>,
     /// GitHub; `None`: no project is there.
     pub github: Option<GitHub>,
+    /// The HTTP server; `None`: there is none.
+    pub http: Option<Http>,
     /// The bot; `None`: there is none.
     pub discord: Option<crate::discord::Options>,
 }

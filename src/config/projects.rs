@@ -4,8 +4,10 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::config::Retention;
 use crate::config::github::repo_name;
 use crate::config::raw::{RawMergeMethod, Whole, expand, name};
+use crate::config::retention::RawRetention;
 use crate::failure::Failure;
 use crate::graph::{Approval, Budget, SandboxKind};
 use crate::ids::{ProfileName, ProjectId};
@@ -22,6 +24,8 @@ pub struct Project {
     pub default_branch: Option<String>,
     /// What holds for everything that runs there.
     pub settings: ProjectSettings,
+    /// How long its things are kept.
+    pub retention: Retention,
     /// Its name on GitHub, if pull requests are made there.
     pub github: Option<String>,
 }
@@ -61,6 +65,8 @@ pub(super) struct RawProject {
     max_agents: Option<Whole>,
     #[serde(default)]
     budget: RawBudget,
+    #[serde(default)]
+    retention: RawRetention,
     #[serde(default)]
     agent: Option<String>,
     #[serde(default)]
@@ -205,6 +211,7 @@ impl RawProject {
 /// Checks the whole section; `known` tells the agent profiles.
 pub(super) fn check(
     raw: Vec<RawProject>,
+    others: Retention,
     home: Option<&Path>,
     known: impl Fn(&ProfileName) -> bool,
 ) -> Result<Vec<Project>, Failure> {
@@ -218,12 +225,13 @@ pub(super) fn check(
         let default_branch = project.default_branch.clone();
         let github = project.github.as_deref();
         let github = github.map(|repo| repo_name(id.as_str(), repo)).transpose()?;
+        let retention = project.retention.check(Some(others));
         let settings = project.settings()?;
         if let Some(agent) = settings.agent.as_ref().filter(|agent| !known(agent)) {
             return Err(Failure::config(format!("`agent` of project `{id}` names `{agent}`"))
                 .hint("add it under `agents:`, or name one that is there"));
         }
-        projects.push(Project { id, source, default_branch, settings, github });
+        projects.push(Project { id, source, default_branch, settings, retention, github });
     }
     Ok(projects)
 }

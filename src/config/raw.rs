@@ -11,8 +11,11 @@ use crate::agents::Permissions;
 use crate::config::credentials;
 use crate::config::discord::RawDiscord;
 use crate::config::github::{GitHub, RawGitHub};
+use crate::config::hot::Tree;
+use crate::config::http::RawHttp;
 use crate::config::projects::{self, RawBudget, RawProject};
-use crate::config::{AgentProfile, Config, GitOptions, Home, Limits, OnShutdown, Timeouts};
+use crate::config::retention::RawRetention;
+use crate::config::{AgentProfile, Config, GitOptions, Home, Http, Limits, OnShutdown, Timeouts};
 use crate::failure::Failure;
 use crate::graph::{Framework, SandboxKind};
 use crate::ids::ProfileName;
@@ -52,8 +55,10 @@ pub(crate) struct Raw {
     on_shutdown: RawOnShutdown,
     git: RawGit,
     disk_free_min_mib: Option<Whole>,
+    retention: RawRetention,
     projects: Vec<RawProject>,
     github: Option<RawGitHub>,
+    http: Option<RawHttp>,
     discord: Option<RawDiscord>,
 }
 
@@ -177,6 +182,14 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
+/// The names and values of a file that has been read already.
+pub(super) fn tree(text: &str) -> Result<Tree, Failure> {
+    if text.trim().is_empty() {
+        return Ok(Tree::default());
+    }
+    serde_yaml::from_str(text).map_err(|error| Failure::config(error.without_snippet().to_string()))
+}
+
 pub(crate) fn parse(text: &str) -> Result<Raw, Failure> {
     if text.trim().is_empty() {
         return Ok(Raw::default());
@@ -233,6 +246,8 @@ impl Raw {
         }
         let timeouts = Timeouts::default();
         let zone = zone(self.time_zone.as_deref())?;
+        let retention = self.retention.check(None);
+        let http = self.http.map(RawHttp::check).transpose()?;
         Ok(Config {
             data_dir: match self.data_dir {
                 Some(path) => expand(&path, home)?,
@@ -262,12 +277,7 @@ impl Raw {
                 RawHome::Private => Home::Private,
                 RawHome::User => Home::User,
             },
-            limits: Limits {
-                memory_mib: self.limits.memory_mib.map(|n| n.0),
-                processes: self.limits.processes.map(|n| n.0),
-                open_files: self.limits.open_files.map(|n| n.0),
-                file_size_mib: self.limits.file_size_mib.map(|n| n.0),
-            },
+            limits: self.limits.check(),
             timeouts: Timeouts {
                 attempt: self.timeouts.attempt.map_or(timeouts.attempt, |s| s.0),
                 idle: self.timeouts.idle.map(|s| s.0),
@@ -282,11 +292,26 @@ impl Raw {
             },
             git: self.git.check(),
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
-            github: github(self.github, &self.projects, home)?,
-            projects: projects::check(self.projects, home, |agent| agents.contains_key(agent))?,
+            github: github(self.github, &self.projects, http.as_ref(), home)?,
+            http,
+            projects: projects::check(self.projects, retention, home, |agent| {
+                agents.contains_key(agent)
+            })?,
+            retention,
             discord: self.discord.map(|raw| raw.check(home)).transpose()?,
             agents,
         })
+    }
+}
+
+impl RawLimits {
+    fn check(self) -> Limits {
+        Limits {
+            memory_mib: self.memory_mib.map(|n| n.0),
+            processes: self.processes.map(|n| n.0),
+            open_files: self.open_files.map(|n| n.0),
+            file_size_mib: self.file_size_mib.map(|n| n.0),
+        }
     }
 }
 
@@ -372,11 +397,12 @@ fn stand_ins(agents: &BTreeMap<ProfileName, AgentProfile>) -> Result<(), Failure
 fn github(
     raw: Option<RawGitHub>,
     projects: &[RawProject],
+    http: Option<&Http>,
     home: Option<&Path>,
 ) -> Result<Option<GitHub>, Failure> {
     let used = projects.iter().find(|project| project.github.is_some());
     match (raw, used) {
-        (Some(raw), _) => raw.check(home).map(Some),
+        (Some(raw), _) => raw.check(http, home).map(Some),
         (None, Some(project)) => {
             let message =
                 format!("project `{}` is on GitHub, and there is no `github:`", project.id);

@@ -31,15 +31,19 @@ pub struct AdHoc {
 impl AdHoc {
     /// The file of its graph, and the graph.
     pub fn graph(&self) -> Result<(String, Graph), Failure> {
-        if self.instructions.trim().is_empty() {
+        // What messages carry along and nobody sees has no place in a file.
+        let unseen = |c: &char| !(c.is_control() || is_unseen(*c)) || matches!(c, '\n' | '\t');
+        let instructions: String = self.instructions.chars().filter(unseen).collect();
+        let instructions = instructions.trim();
+        if instructions.is_empty() {
             return Err(Failure::user("there is nothing to do in it"));
         }
-        let title = self.instructions.trim().lines().next().unwrap_or_default();
+        let title = instructions.lines().next().unwrap_or_default();
         let title: String = title.chars().take(TITLE_CHARS_MAX).collect();
         let mut task = serde_json::json!({
             "id": id_of(&title),
             "title": title,
-            "description": self.instructions.trim(),
+            "description": instructions,
         });
         if let Some(gate) = &self.gate {
             task["completion_gate"] = serde_json::json!(gate);
@@ -62,6 +66,11 @@ impl AdHoc {
         })?;
         Ok((source, graph))
     }
+}
+
+/// Separators and marks that reorder text.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}')
 }
 
 /// A name made of a title: its letters and digits, in lower case, joined by hyphens.
@@ -98,11 +107,13 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_people_write_is_one_task(instructions in "\\PC{1,300}(\n\\PC{0,300}){0,3}") {
-            prop_assume!(!instructions.trim().is_empty());
+            prop_assume!(instructions.chars().any(|c| c.is_alphanumeric()));
             let one = AdHoc { instructions: instructions.clone(), ..AdHoc::default() };
             let (_, graph) = one.graph().unwrap();
             prop_assert_eq!(graph.tasks().len(), 1);
-            prop_assert_eq!(graph.tasks()[0].description.as_deref(), Some(instructions.trim()));
+            let kept = graph.tasks()[0].description.clone().unwrap_or_default();
+            let words = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+            prop_assert_eq!(words(&kept), words(&instructions));
         }
     }
 }

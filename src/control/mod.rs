@@ -66,6 +66,8 @@ pub enum Request {
     Submit(Box<Order>),
     /// An issue to be run.
     Issue(IssueOrder),
+    /// The configuration is to be read again.
+    Reload,
 }
 
 /// A graph to be run, as it is sent.
@@ -99,6 +101,9 @@ pub struct IssueOrder {
 pub trait Clerk: Send + Sync {
     /// Checks and submits a graph; the receipt names the run.
     async fn submit(&self, order: Order) -> Result<Receipt, Failure>;
+
+    /// Reads the configuration again; the receipt says what came of it.
+    async fn reload(&self) -> Result<Receipt, Failure>;
 
     /// Fetches an issue and submits what it stands for.
     async fn submit_issue(&self, order: IssueOrder) -> Result<Receipt, Failure>;
@@ -181,6 +186,11 @@ async fn answer(
                 Request::Submit(order) => match clerk {
                     Some(clerk) => clerk.submit(*order).await,
                     None => Err(takes_none()),
+                },
+                Request::Reload => match clerk {
+                    Some(clerk) => clerk.reload().await,
+                    None => Err(Failure::user("the process at work is no daemon")
+                        .hint("it keeps the configuration that it began with")),
                 },
                 Request::Issue(order) => match clerk {
                     Some(clerk) => clerk.submit_issue(order).await,

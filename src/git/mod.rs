@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use bare::{Bare, RefChange, Synced};
 pub use checkout::{
-    Checkout, Checkouts, Discard, DiskFloor, Listed, Options, Order, Place, Standing,
+    Checkout, Checkouts, Discard, DiskFloor, Listed, Options, Order, Place, Standing, Terms,
 };
 pub use collect::{LEFTOVER_FILE_BYTES_MAX, LEFTOVER_FILES_MAX, Leftovers, Why};
 pub use command::{Git, Version};

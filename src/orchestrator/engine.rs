@@ -14,6 +14,7 @@ use crate::crash;
 use crate::failure::Failure;
 use crate::ids::{GraphName, ProjectId, RunId, RunName};
 use crate::notify::{self, Delivery, Notice, Notifier};
+use crate::orchestrator::census::{Census, Tally};
 use crate::orchestrator::command::{self, Answer, Command, GlobalVerb, Submission, Submitted};
 use crate::orchestrator::handle::{Event, Handle, Resubmit, Resubmitted, Shutdown};
 use crate::orchestrator::step::{Carried, Turn};
@@ -23,7 +24,7 @@ use crate::runner::{Executor, Report, Reporter, RunInfo};
 use crate::scheduler::Policy;
 use crate::state::{EffectKey, Entry, RunRecord, RunState, Verb};
 use crate::store::{self, Store};
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// How many events one transaction may hold: enough to use a slow disk well, little enough that
 /// the first of them is not kept waiting for the last.
@@ -99,6 +100,7 @@ pub(super) struct Engine {
     pub(super) options: Options,
     pub(super) doors: Doors,
     pub(super) world: World,
+    pub(super) tally: Tally,
     /// The last number given to each graph of each project.
     pub(super) numbers: BTreeMap<(ProjectId, GraphName), u32>,
     events: mpsc::UnboundedReceiver<Event>,
@@ -140,6 +142,7 @@ pub async fn spawn(
     let (notices, inbox) = mpsc::unbounded_channel();
     let mut engine = Engine {
         world: World::new(counters, options.policy.clone(), options.seed),
+        tally: Tally::default(),
         numbers: BTreeMap::new(),
         events,
         sender: sender.clone(),
@@ -300,6 +303,7 @@ impl Engine {
                 let view = self.world.view(run);
                 self.waiting.push(Waiting::Viewed(reply, Box::new(view)));
             }
+            Event::Census(reply) => drop(reply.send(Box::new(self.census()))),
             Event::Report(key, report) => self.world.report(&key, report),
             Event::Drain => self.world.drain(),
             Event::Policy(policy, reply) => {
@@ -312,6 +316,11 @@ impl Engine {
                 self.end(how, Duration::ZERO, Some(done));
             }
         }
+    }
+
+    fn census(&self) -> Census {
+        let census = self.world.census(&self.tally);
+        Census { draining: census.draining || self.ending.is_some(), ..census }
     }
 
     fn end(&mut self, how: Shutdown, within: Duration, done: Option<oneshot::Sender<()>>) {
@@ -432,7 +441,9 @@ impl Engine {
     /// Whether it was kept: if not, this process ends as if it had been killed before it.
     async fn keep(&mut self, batch: store::Batch) -> bool {
         let mut tries = 0;
+        let taking = Stopwatch::start();
         while let Err(error) = self.doors.store.commit(&batch).await {
+            self.tally.refused_commits += 1;
             if tries % STORE_COMPLAINTS == 0 {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "the store does not take changes; trying again");
@@ -446,6 +457,10 @@ impl Engine {
                     () = &mut again => break,
                     Some(event) = self.events.recv() => match event {
                         Event::View(run, reply) => drop(reply.send(self.world.view(run))),
+                        Event::Census(reply) => {
+                            let census = Census { store_takes_changes: false, ..self.census() };
+                            drop(reply.send(Box::new(census)));
+                        }
                         Event::Shutdown(_, done) => {
                             self.end(Shutdown::Detach, Duration::ZERO, Some(done));
                             return false;
@@ -462,6 +477,7 @@ impl Engine {
                 }
             }
         }
+        self.tally.note(&self.world, &batch, taking.elapsed());
         true
     }
 

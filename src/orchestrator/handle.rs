@@ -6,6 +6,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::failure::Failure;
 use crate::ids::RunId;
+use crate::orchestrator::census::Census;
 use crate::orchestrator::command::{
     Answer, Command, GlobalCommand, Resubmission, Submission, Submitted,
 };
@@ -21,6 +22,7 @@ pub(crate) enum Event {
     Command(Command, oneshot::Sender<Answer>),
     Global(GlobalCommand, oneshot::Sender<Answer>),
     View(RunId, oneshot::Sender<Option<RunView>>),
+    Census(oneshot::Sender<Box<Census>>),
     Report(EffectKey, Report),
     Told(u64),
     Policy(Box<Policy>, oneshot::Sender<()>),
@@ -91,6 +93,11 @@ impl Handle {
     /// A run as it is now; `None` if the engine does not work on it.
     pub async fn view(&self, run: RunId) -> Result<Option<RunView>, Closed> {
         self.ask(|reply| Event::View(run, reply)).await
+    }
+
+    /// How the engine stands. Whoever asks sees whether its loop goes round.
+    pub async fn census(&self) -> Result<Census, Closed> {
+        self.ask(Event::Census).await.map(|census| *census)
     }
 
     /// Every line of the journal from now on, in commit order, in batches. A receiver that falls

@@ -148,6 +148,7 @@ impl Engine {
                 break;
             }
             if let Ok(notice) = serde_json::from_str::<Notice>(&text) {
+                self.tally.notices_pending += 1;
                 self.announce(seq, notice);
             }
         }
@@ -182,6 +183,7 @@ impl Engine {
             | Event::Told(_)
             | Event::Policy(..)
             | Event::Drain
+            | Event::Census(_)
             | Event::Shutdown(..) => return,
         };
         if self.options.scope == Scope::All {

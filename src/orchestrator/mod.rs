@@ -6,6 +6,7 @@
 //! [`Executor`](crate::runner::Executor), notices to an injected
 //! [`Notifier`](crate::notify::Notifier).
 
+mod census;
 mod command;
 mod desk;
 mod engine;
@@ -16,6 +17,7 @@ pub(crate) mod step;
 mod view;
 pub(crate) mod world;
 
+pub use census::{Census, Histogram, Tally};
 pub use command::{
     Allowance, Answer, Command, GlobalCommand, GlobalVerb, Receipt, Resubmission, Submission,
     Submitted, Target, Undo, Verb,

@@ -20,7 +20,10 @@ pub use job::{
     AttemptContext, Executor, Found, Job, LaneEnd, PullContext, Pulled, PulledLane, Report,
     Reporter, RunInfo, StepFailure, ToAttempt,
 };
-pub use layout::{Layout, log_files, transcript};
+pub use layout::{
+    Layout, OldLogs, are_deleted, delete_old, log_files, log_name, old_logs, open_log, tidy,
+    transcript,
+};
 pub use shop::{AgentProfile, Credentials, OnGitHub, Options, Shop, SignIn};
 pub use walls::probe as probe_wall;
 pub use waste::Waste;

@@ -136,8 +136,8 @@ impl Shop {
     }
 
     async fn branches(&self, graph: &Graph, project: &ProjectRecord, findings: &mut Vec<String>) {
-        let git = self.inner().projects.git();
-        let user = match UserRepo::open(git, Path::new(&project.repo)).await {
+        let projects = self.inner().projects.clone();
+        let user = match UserRepo::open(projects.git(), Path::new(&project.repo)).await {
             Ok(user) => user,
             Err(error) => {
                 findings.push(told(&error));

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, RwLock};
 
 use tokio::sync::Mutex;
 
 use crate::forge::{self, Forge};
-use crate::git::{self, Bare, Checkouts, DiskFloor, Git, Identity, UserRepo};
+use crate::git::{self, Bare, Checkouts, DiskFloor, Git, Identity, Terms, UserRepo};
 use crate::ids::ProjectId;
 use crate::runner::job::StepFailure;
 use crate::runner::layout::Layout;
@@ -53,9 +53,8 @@ impl Project {
 pub(crate) struct Projects {
     git: Git,
     layout: Layout,
-    identity: Identity,
-    floor: DiskFloor,
-    github: Option<OnGitHub>,
+    terms: Arc<RwLock<Terms>>,
+    github: RwLock<Option<OnGitHub>>,
     open: Mutex<BTreeMap<ProjectId, Arc<Project>>>,
 }
 
@@ -67,7 +66,19 @@ impl Projects {
         floor: DiskFloor,
         github: Option<OnGitHub>,
     ) -> Self {
-        Self { git, layout, identity, floor, github, open: Mutex::default() }
+        let terms = Arc::new(RwLock::new(Terms { floor, identity }));
+        Self { git, layout, terms, github: RwLock::new(github), open: Mutex::default() }
+    }
+
+    /// Takes over another configuration. Doors that are open stay open; the forge of a project
+    /// does not change while they are.
+    pub(crate) fn adjust(&self, identity: Identity, floor: DiskFloor, github: Option<OnGitHub>) {
+        *self.terms.write().expect("BUG: nobody panics with this lock") = Terms { floor, identity };
+        *self.github.write().expect("BUG: nobody panics with this lock") = github;
+    }
+
+    fn on_github(&self) -> Option<OnGitHub> {
+        self.github.read().expect("BUG: nobody panics with this lock").clone()
     }
 
     pub(crate) fn git(&self) -> &Git {
@@ -93,8 +104,7 @@ impl Projects {
             worktrees: self.layout.worktrees(&record.id),
             records: self.layout.checkout_records(&record.id),
             pool_max: POOL_MAX,
-            floor: self.floor,
-            identity: self.identity.clone(),
+            terms: self.terms.clone(),
         };
         let checkouts = Checkouts::open(bare.clone(), options).await?;
         let forge = self.forge(&record.id, &bare);
@@ -106,16 +116,14 @@ impl Projects {
 
     /// Whether others act on the project's pull requests, too.
     pub(crate) fn is_shared(&self, project: &ProjectId) -> bool {
-        self.github.as_ref().is_some_and(|on| on.repos.contains_key(project))
+        self.on_github().is_some_and(|on| on.repos.contains_key(project))
     }
 
     /// Where the project's pull requests are made.
     fn forge(&self, project: &ProjectId, bare: &Bare) -> Arc<dyn Forge> {
-        let there = self.github.as_ref();
-        match there.and_then(|on| Some((&on.account, on.repos.get(project)?))) {
-            Some((account, repo)) => {
-                Arc::new(forge::GitHub::new(account.clone(), repo, bare.clone()))
-            }
+        let there = self.on_github();
+        match there.and_then(|on| Some((on.account, on.repos.get(project)?.clone()))) {
+            Some((account, repo)) => Arc::new(forge::GitHub::new(account, &repo, bare.clone())),
             None => Arc::new(forge::Local::new(bare.clone())),
         }
     }

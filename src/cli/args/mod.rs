@@ -87,7 +87,7 @@ pub(crate) enum Command {
     Gc(GcArgs),
     /// Check this machine: git, disk, data directory, agents.
     Doctor,
-    /// Check the configuration.
+    /// Check the configuration, or have the daemon read it again.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
@@ -312,6 +312,11 @@ pub(crate) struct GcArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
+    /// Have the daemon read its configuration file again, and say what is applied and what needs a
+    /// restart. It does so by itself, too, when the file changes.
+    Reload,
+    /// Print every option, and whether a running daemon takes it over.
+    Keys,
     /// Say what is wrong with a configuration file.
     Check {
         /// The file [default: the one that would be used].

@@ -1,7 +1,6 @@
 //! `logs`: what agents and gates wrote.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,11 +16,14 @@ use crate::control::names::find_task;
 use crate::failure::Failure;
 use crate::graph::TaskIx;
 use crate::orchestrator::RunView;
-use crate::runner::{Layout, log_files};
+use crate::runner::{Layout, are_deleted, log_files, log_name, open_log};
 use crate::state::TaskState;
 
 /// How often `logs -f` looks for more.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(150);
+
+/// The most of one log that is printed as data.
+const TEXT_BYTES_MAX: u64 = 256 << 20;
 
 pub(crate) async fn logs(common: &Common, args: &LogsArgs) -> Outcome {
     let reading = Reading::open(common).await?;
@@ -42,6 +44,13 @@ pub(crate) async fn logs(common: &Common, args: &LogsArgs) -> Outcome {
     let dir = layout.attempt(&view.run.project, &view.info.name, &id, attempt);
     let records = layout.records(&view.run.project, &view.info.name, &id, attempt);
     let dirs = [dir.as_path(), records.as_path()];
+    let run_dir = layout.run(&view.run.project, &view.info.name);
+    if log_files(dirs, args.raw).is_empty() && are_deleted(&run_dir) {
+        let message = format!("the logs of {} are deleted", view.info.name);
+        return Err(Failure::user(message)
+            .hint("they were older than `retention.transcripts` of the configuration")
+            .into());
+    }
     if common.json {
         let logs: Vec<Value> = log_files(dirs, args.raw)
             .iter()
@@ -79,18 +88,18 @@ async fn follow(
     dirs: [&Path; 2],
     args: &LogsArgs,
 ) -> Outcome {
-    let mut shown: Vec<(PathBuf, u64)> = Vec::new();
+    let mut shown: Vec<(String, PathBuf, u64)> = Vec::new();
     loop {
         let over = !args.follow || attempt_over(reading, view, task, dirs).await?;
         for path in log_files(dirs, args.raw) {
-            if !shown.iter().any(|(known, _)| *known == path) {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = log_name(&path);
+            if !shown.iter().any(|(known, ..)| *known == name) {
                 let dim = Style::new().dim().for_stderr();
                 errln!("{}", dim.apply_to(format!("── {name}")));
-                shown.push((path, 0));
+                shown.push((name, path, 0));
             }
         }
-        for (path, offset) in &mut shown {
+        for (_, path, offset) in &mut shown {
             *offset = copy_from(path, *offset)?;
         }
         if over {
@@ -115,14 +124,14 @@ async fn attempt_over(
 }
 
 fn text_of(path: &Path) -> Option<String> {
-    Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned())
+    let mut text = Vec::new();
+    open_log(path, 0).ok()?.take(TEXT_BYTES_MAX).read_to_end(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn copy_from(path: &Path, offset: u64) -> anyhow::Result<u64> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    open_log(path, offset)?.read_to_end(&mut bytes)?;
     out::foreign(&bytes);
     Ok(offset + bytes.len() as u64)
 }

@@ -367,7 +367,7 @@ async fn finish(
         Leave::Settled | Leave::Detach => running.detach().await,
         Leave::EndAgents => running.end_agents().await,
     }
-    let options = crate::app::engine_options(app.config(), Scope::New, Role::Errand);
+    let options = crate::app::engine_options(&app.config(), Scope::New, Role::Errand);
     let view = orchestrator::look(app.store(), run, &options, SystemClock.now(), false).await?;
     let outcome = view.as_ref().and_then(|view| view.run.state.outcome());
     Ok((view, outcome.map_or(SUSPENDED, RunOutcome::exit_code)))

@@ -31,6 +31,10 @@ pub(crate) async fn serve(common: &Common, args: ServeArgs) -> Outcome {
     let threads: Vec<Arc<dyn ThreadFactory>> =
         if args.quiet || common.json { vec![] } else { vec![Arc::new(console.clone())] };
     let app = App::open_with_bot(config, "taskloom serve", threads).await?;
+    if let Some(file) = crate::cli::config_path(common) {
+        app.read_from(std::path::absolute(file)?);
+    }
+    let mut hangups = signal(SignalKind::hangup())?;
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
     let mut running = app.start(Scope::All, Role::Daemon, Arc::new(console.clone())).await?;
@@ -42,6 +46,10 @@ pub(crate) async fn serve(common: &Common, args: ServeArgs) -> Outcome {
                 Ok(entries) => show(&console, &running, &entries).await,
                 Err(RecvError::Lagged(_)) => console.line("… (more happened than can be shown)"),
                 Err(RecvError::Closed) => break,
+            },
+            _ = hangups.recv() => match running.reload().await {
+                Ok(sentence) => console.line(&sentence),
+                Err(failure) => console.line(&format!("the configuration is as before: {failure}")),
             },
             _ = interrupts.recv() => break,
             _ = terminations.recv() => break,

@@ -11,8 +11,8 @@ mod steers;
 pub(crate) mod threads;
 pub mod words;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, RwLock};
 
 use tokio::sync::watch;
 
@@ -21,7 +21,7 @@ use crate::discord::board::places::Places;
 use crate::discord::board::steers::Told;
 use crate::discord::office::Office;
 use crate::discord::options::{Options, Verbosity};
-use crate::discord::outbox::{Error, Outbox, Priority};
+use crate::discord::outbox::{Counts, Error, Outbox, Priority};
 use crate::discord::post::Post;
 use crate::graph::TaskIx;
 use crate::ids::{ProjectId, RunId};
@@ -54,12 +54,13 @@ pub struct Doors {
 
 /// Shows runs in Discord.
 pub struct Board {
-    pub(crate) options: Options,
+    options: RwLock<Arc<Options>>,
     pub(crate) doors: Doors,
     pub(crate) outbox: Outbox,
     pub(crate) places: Places,
     house: watch::Sender<Option<House>>,
     verbosity: AtomicU8,
+    connected: AtomicBool,
     live: Live,
     told: Told,
     me: std::sync::Weak<Board>,
@@ -73,7 +74,8 @@ impl Board {
         Arc::new_cyclic(|me| Self {
             places: Places::new(doors.ledger.clone(), outbox.clone(), doors.clock.clone()),
             verbosity: AtomicU8::new(options.verbosity as u8),
-            options,
+            connected: AtomicBool::new(false),
+            options: RwLock::new(Arc::new(options)),
             doors,
             outbox,
             house: watch::channel(None).0,
@@ -98,6 +100,52 @@ impl Board {
         there.ok().flatten().expect("BUG: the sender lives as long as the board")
     }
 
+    /// How the bot is set up just now.
+    pub(crate) fn options(&self) -> Arc<Options> {
+        self.options.read().expect("BUG: nobody panics with this lock").clone()
+    }
+
+    /// Takes over another configuration. What people set in Discord meanwhile stays, unless the
+    /// configuration says otherwise than before.
+    pub fn adjust(&self, options: Options) {
+        if options.verbosity != self.options().verbosity {
+            self.set_verbosity(options.verbosity);
+        }
+        *self.options.write().expect("BUG: nobody panics with this lock") = Arc::new(options);
+    }
+
+    /// Says something about the daemon itself where its owner reads: in the channel for projects
+    /// without one of their own, else in the first of the others.
+    pub async fn tell_owner(&self, text: &str) {
+        let options = self.options();
+        let channel = options.channel.or(options.channels.values().next().copied());
+        let Some(channel) = channel else { return };
+        let nonce = format!("{:x}", self.doors.clock.now().0);
+        let call = crate::discord::outbox::Call::Create { post: Post::text(text), nonce };
+        if let Err(error) = self.outbox.ask(channel, Priority::State, call).await {
+            tracing::warn!(%error, "the owner was not told in Discord");
+        }
+    }
+
+    /// Whether the gateway is connected, as it was seen last.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+    }
+
+    /// Whether Discord does not know the token any more.
+    pub fn is_revoked(&self) -> bool {
+        self.outbox.is_revoked()
+    }
+
+    /// What was posted so far.
+    pub fn counts(&self) -> &Counts {
+        self.outbox.counts()
+    }
+
     pub(crate) fn verbosity(&self) -> Verbosity {
         match self.verbosity.load(Ordering::Relaxed) {
             0 => Verbosity::Quiet,
@@ -115,7 +163,7 @@ impl Board {
     pub(crate) async fn channel(&self, project: &ProjectId) -> Option<u64> {
         let bound = self.doors.ledger.binding(&bound_name(project)).await.ok().flatten();
         let bound = bound.and_then(|text| text.parse().ok());
-        bound.or_else(|| self.options.channel_of(project))
+        bound.or_else(|| self.options().channel_of(project))
     }
 
     /// The project of a channel, if it is that of one alone.
@@ -123,7 +171,7 @@ impl Board {
         let bindings = self.doors.ledger.bindings("channel/").await.unwrap_or_default();
         let bound = bindings.iter().find(|(_, id)| id.parse() == Ok(channel));
         let bound = bound.and_then(|(name, _)| name.strip_prefix("channel/")?.parse().ok());
-        bound.or_else(|| self.options.project_of(channel).cloned())
+        bound.or_else(|| self.options().project_of(channel).cloned())
     }
 
     /// Shows a project in a channel from now on.
@@ -199,7 +247,7 @@ impl Board {
 
     /// The address of a message, for a link.
     pub(crate) fn link(&self, channel: u64, message: u64) -> String {
-        format!("https://discord.com/channels/{}/{channel}/{message}", self.options.rules.guild)
+        format!("https://discord.com/channels/{}/{channel}/{message}", self.options().rules.guild)
     }
 }
 

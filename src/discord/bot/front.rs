@@ -78,7 +78,7 @@ impl Front {
         project: Option<&ProjectId>,
         asked: &str,
     ) -> Result<Permit, Trouble> {
-        match self.board.options.rules.authorize(actor, level, project) {
+        match self.board.options().rules.authorize(actor, level, project) {
             Ok(permit) => {
                 self.board.know_user(permit.who(), permit.user()).await;
                 Ok(permit)
@@ -92,7 +92,7 @@ impl Front {
 
     /// Whether somebody may see a project; nothing is noted down.
     pub(crate) fn sees(&self, actor: &Actor, project: &ProjectId) -> bool {
-        self.board.options.rules.authorize(actor, Level::Viewer, Some(project)).is_ok()
+        self.board.options().rules.authorize(actor, Level::Viewer, Some(project)).is_ok()
     }
 
     /// Keeps a line about who asked for what.
@@ -246,7 +246,8 @@ impl Front {
     ) -> Result<Receipt, Trouble> {
         let Carry { actor, permit, view, on, label } = order;
         if let Verb::Approve { .. } = verb {
-            let rules = &self.board.options.rules;
+            let options = self.board.options();
+            let rules = &options.rules;
             if let Err(denied) = rules.may_approve(permit, &view.info.submitter) {
                 self.audit(actor, label, None, false, &denied.to_string()).await;
                 return Err(denied.into());

@@ -116,7 +116,7 @@ enum Fault {
 
 fn http(board: &Board, token: &str) -> Result<Http, Trouble> {
     let web = client().map_err(|_| Trouble::Client)?;
-    let api = board.options.api.clone().unwrap_or_else(|| API.to_owned());
+    let api = board.options().api.clone().unwrap_or_else(|| API.to_owned());
     // serenity heeds the address only while its own limiter is off, which it must be anyway.
     Ok(HttpBuilder::new(token)
         .client(web)
@@ -130,13 +130,14 @@ async fn session(board: &Arc<Board>, house: &House, token: &str) -> Result<(), F
     let http = http(board, token).map_err(Fault::Final)?;
     wait_for_sign_ins(&http).await?;
     let (gone, lost) = watch::channel(());
-    let client = ClientBuilder::new_with_http(http, intents(board.options.message_content));
+    let client = ClientBuilder::new_with_http(http, intents(board.options().message_content));
     let framework = framework(board.clone(), house.clone());
     let mut client = client.framework(framework).await.map_err(|e| passing(&e))?;
     let shards = client.shard_manager.clone();
-    let watchdog = tokio::spawn(watch_over(shards.clone(), gone));
+    let watchdog = tokio::spawn(watch_over(board.clone(), shards.clone(), gone));
     let ended = run_until(&mut client, lost).await;
     watchdog.abort();
+    board.set_connected(false);
     shards.shutdown_all().await;
     ended
 }
@@ -187,7 +188,7 @@ async fn wait_for_sign_ins(http: &Http) -> Result<(), Fault> {
 }
 
 /// Calls when the connection has been lost for too long.
-async fn watch_over(shards: Arc<ShardManager>, gone: watch::Sender<()>) {
+async fn watch_over(board: Arc<Board>, shards: Arc<ShardManager>, gone: watch::Sender<()>) {
     let mut lost_for = Duration::ZERO;
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
@@ -195,6 +196,7 @@ async fn watch_over(shards: Arc<ShardManager>, gone: watch::Sender<()>) {
             let runners = shards.runners.lock().await;
             runners.values().any(|runner| runner.stage == ConnectionStage::Connected)
         };
+        board.set_connected(up);
         lost_for = if up { Duration::ZERO } else { lost_for + WATCH_EVERY };
         if lost_for >= LOST_FOR {
             gone.send_replace(());
@@ -237,6 +239,7 @@ fn framework(board: Arc<Board>, house: House) -> poise::Framework<Data, CommandT
                 client().unwrap_or_default(),
                 ready.user.id.get(),
             );
+            board.set_connected(true);
             tracing::info!(bot = %ready.user.name, "connected to Discord");
             let commands =
                 poise::builtins::create_application_commands(&framework.options().commands);
@@ -249,7 +252,7 @@ fn framework(board: Arc<Board>, house: House) -> poise::Framework<Data, CommandT
 /// Tells Discord which commands there are, if they are others than last time: a server takes 200
 /// new ones a day.
 async fn register(board: Arc<Board>, http: Arc<Http>, commands: Vec<serenity::all::CreateCommand>) {
-    let guild = GuildId::new(board.options.rules.guild.max(1));
+    let guild = GuildId::new(board.options().rules.guild.max(1));
     let text = serde_json::to_string(&commands).unwrap_or_default();
     let application = http.application_id().map(|id| id.get()).unwrap_or_default();
     let digest = Sha256::digest(format!("{application} {guild} {text}"));
@@ -295,7 +298,7 @@ async fn handle(event: FullEvent, front: Data) -> Result<(), CommandTrouble> {
     } else if let FullEvent::Message { new_message } = event {
         drop(tokio::spawn(async move { talk::heard(&front, &new_message).await }));
     } else if let FullEvent::GuildCreate { guild, .. } = event
-        && guild.id.get() != front.board.options.rules.guild
+        && guild.id.get() != front.board.options().rules.guild
     {
         tracing::warn!(guild = guild.id.get(), "this bot works for another server; it leaves");
         if front.http.leave_guild(guild.id).await.is_err() {

@@ -38,6 +38,7 @@ pub(super) struct Client {
     pace: Mutex<Pace>,
     kept: Mutex<HashMap<String, Kept>>,
     counts: Mutex<Counts>,
+    trouble: Mutex<Option<String>>,
 }
 
 /// An answer that is still right if GitHub says so.
@@ -93,7 +94,13 @@ impl Client {
             pace: Mutex::new(Pace::new(limits)),
             kept: Mutex::default(),
             counts: Mutex::default(),
+            trouble: Mutex::default(),
         }
+    }
+
+    /// How fast changes are made from now on.
+    pub(super) fn pace(&self, limits: Limits) {
+        locked(&self.pace).limits = limits;
     }
 
     /// What git signs in with.
@@ -114,6 +121,11 @@ impl Client {
         let longest = locked(&self.pace).longest();
         let longest_wait_ms = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
         Counts { longest_wait_ms, ..*locked(&self.counts) }
+    }
+
+    /// Why the last request was not answered, if it was not.
+    pub(super) fn trouble(&self) -> Option<String> {
+        locked(&self.trouble).clone()
     }
 
     /// Reads something; `None` if it is not there. `what` names it in errors.
@@ -192,8 +204,26 @@ impl Client {
         Ok(answer)
     }
 
-    /// Asks until there is an answer that is neither "later" nor "who are you".
+    /// Asks, and remembers whether there was an answer.
     async fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &HeaderMap,
+        what: &str,
+    ) -> Result<(Answer, Option<HeaderValue>), Error> {
+        let asked = self.insist(method, path, body, headers, what).await;
+        *locked(&self.trouble) = match &asked {
+            Ok((answer, _)) if answer.status == 401 => Some("the token is not taken".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        asked
+    }
+
+    /// Asks until there is an answer that is neither "later" nor "who are you".
+    async fn insist(
         &self,
         method: &Method,
         path: &str,

@@ -68,7 +68,7 @@ impl Account {
             number: found.number,
             title: found.title,
             body: found.body.unwrap_or_default(),
-            author: login.and_then(|login| self.options.people.get(&login)).cloned(),
+            author: login.and_then(|login| self.options().people.get(&login).cloned()),
             url: found.html_url,
         })
     }

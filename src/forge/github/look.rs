@@ -74,7 +74,7 @@ impl GitHub {
         self.weigh_comments(&talk.comments, &mut news);
         let verdicts = self.verdicts(&news.head).await?;
         news.holds.extend(verdicts.holds);
-        if self.account.options.checks_go_back {
+        if self.account.options().checks_go_back {
             news.objections.extend(verdicts.objections);
         }
         Ok(news)
@@ -115,9 +115,9 @@ impl GitHub {
     }
 
     /// The name by which the engine's journal knows somebody whose word counts.
-    fn person(&self, user: Option<&User>) -> Option<&str> {
+    fn person(&self, user: Option<&User>) -> Option<String> {
         let login = user?.login.to_lowercase();
-        self.account.options.people.get(&login).map(String::as_str)
+        self.account.options().people.get(&login).cloned()
     }
 
     /// Of each person the last review counts, and only for the commit that they looked at.
@@ -130,13 +130,13 @@ impl GitHub {
         let decides = |review: &&Review| {
             matches!(&*review.state, "APPROVED" | "CHANGES_REQUESTED" | "DISMISSED")
         };
-        let mut last: HashMap<&str, &Review> = HashMap::new();
+        let mut last: HashMap<String, &Review> = HashMap::new();
         for review in reviews.iter().filter(decides) {
             if let Some(who) = self.person(review.user.as_ref()) {
                 last.insert(who, review);
             }
         }
-        let mut last: Vec<(&str, &Review)> = last.into_iter().collect();
+        let mut last: Vec<(String, &Review)> = last.into_iter().collect();
         last.sort_by_key(|(_, review)| review.id);
         for (who, review) in last {
             let Some(commit) = review.commit_id.clone().filter(|at| *at == news.head) else {
@@ -145,11 +145,11 @@ impl GitHub {
             if review.state == "APPROVED" {
                 let at = review.submitted_at.as_deref().and_then(Timestamp::parse_rfc3339);
                 let at = at.unwrap_or_default();
-                news.approvals.push(Approval { who: who.to_owned(), at, commit });
+                news.approvals.push(Approval { who, at, commit });
             } else if review.state == "CHANGES_REQUESTED" {
                 news.holds.push(format!("{who} requests changes"));
-                if self.account.options.reviews_go_back {
-                    let text = self.review_text(found, who, review).await?;
+                if self.account.options().reviews_go_back {
+                    let text = self.review_text(found, &who, review).await?;
                     let key = format!("review/{}", review.id);
                     news.objections.push(Objection { key, text, by_check: false });
                 }
@@ -186,7 +186,7 @@ impl GitHub {
 
     /// Comments that begin with a mention of the bot.
     fn weigh_comments(&self, comments: &[Comment], news: &mut PullNews) {
-        let options = &self.account.options;
+        let options = self.account.options();
         if !options.reviews_go_back {
             return;
         }
@@ -236,7 +236,7 @@ impl GitHub {
             runs.iter().any(|run| run.name == *name)
                 || statuses.iter().any(|status| status.context == *name)
         };
-        for name in self.account.options.required_checks.iter().filter(|name| !begun(name)) {
+        for name in self.account.options().required_checks.iter().filter(|name| !begun(name)) {
             verdicts.holds.push(format!("check `{name}` has not begun"));
         }
         Ok(verdicts)

@@ -14,7 +14,7 @@ mod pace;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -79,7 +79,7 @@ pub struct Options {
 
 /// One account with all its repositories: they share its limits.
 pub struct Account {
-    options: Options,
+    options: RwLock<Arc<Options>>,
     client: Client,
     clock: Arc<dyn Clock>,
     stirred: Mutex<HashMap<String, Arc<Notify>>>,
@@ -91,7 +91,21 @@ impl Account {
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
         let auth = Auth::new(options.identity.clone(), &options.api, clock.clone());
         let client = Client::new(auth, options.limits, clock.clone());
+        let options = RwLock::new(Arc::new(options));
         Self { options, client, clock, stirred: Mutex::default(), any: Notify::new() }
+    }
+
+    /// Takes over another configuration, but for who the engine is and where requests go.
+    pub fn adjust(&self, options: Options) {
+        self.client.pace(options.limits);
+        let Options { identity, api, web, .. } = (*self.options()).clone();
+        let options = Options { identity, api, web, ..options };
+        *self.options.write().expect("BUG: nobody panics with this lock") = Arc::new(options);
+        self.any.notify_waiters();
+    }
+
+    fn options(&self) -> Arc<Options> {
+        self.options.read().expect("BUG: nobody panics with this lock").clone()
     }
 
     /// Something happened in a repository: whoever waits looks again.
@@ -122,15 +136,20 @@ impl Account {
 
     /// How long between two looks.
     pub fn interval(&self) -> Duration {
-        self.options.interval
+        self.options().interval
     }
 
     /// Comes back when another look at any repository may find something new.
     pub async fn any_stirred(&self) {
         tokio::select! {
             () = self.any.notified() => {}
-            () = tokio::time::sleep(self.options.interval) => {}
+            () = tokio::time::sleep(self.options().interval) => {}
         }
+    }
+
+    /// Why the last request was not answered, if it was not.
+    pub fn trouble(&self) -> Option<String> {
+        self.client.trouble()
     }
 
     /// What was asked so far.
@@ -167,7 +186,7 @@ impl GitHub {
     }
 
     fn git_url(&self) -> String {
-        format!("{}/{}.git", self.account.options.web, self.repo)
+        format!("{}/{}.git", self.account.options().web, self.repo)
     }
 
     fn path(&self, rest: &str) -> String {
@@ -483,7 +502,7 @@ impl Forge for GitHub {
         let waker = self.account.waker(&self.repo);
         tokio::select! {
             () = waker.notified() => {}
-            () = tokio::time::sleep(self.account.options.interval) => {}
+            () = tokio::time::sleep(self.account.options().interval) => {}
         }
     }
 

@@ -40,7 +40,7 @@ impl Default for Limits {
 /// What went out, and what must be waited for.
 #[derive(Debug)]
 pub(super) struct Pace {
-    limits: Limits,
+    pub(super) limits: Limits,
     /// When changes went out, or will, within the last hour.
     changes: VecDeque<Timestamp>,
     /// The same of all requests within the last minute, with their points.

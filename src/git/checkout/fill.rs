@@ -78,11 +78,12 @@ impl Inner {
     /// Gives the tree its `.git` and makes it somebody's.
     fn finish(&self, number: u32, wish: &Wish) -> Result<Checkout, Error> {
         let (tree, folder) = (self.tree(&wish.place), self.folder(number));
+        let terms = self.options.terms();
         let plan = Plan {
             branch: wish.branch.as_ref(),
             commit: &wish.commit,
             refs: &wish.refs,
-            identity: &self.options.identity,
+            identity: &terms.identity,
         };
         lay(&tree, &plan, &self.bare, &folder.index())
             .map_err(Error::io("write `.git` of", &tree))?;

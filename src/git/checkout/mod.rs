@@ -13,6 +13,7 @@ mod slot;
 mod sweep;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,10 +32,23 @@ pub struct Options {
     pub records: PathBuf,
     /// How many used trees are kept for the next user.
     pub pool_max: usize,
+    /// What may come to be otherwise.
+    pub terms: Arc<RwLock<Terms>>,
+}
+
+/// What holds for the next checkout; those that are made already stay as they are.
+#[derive(Debug, Clone)]
+pub struct Terms {
     /// How much of the disk is left alone.
     pub floor: DiskFloor,
     /// Whom commits of the agent are by.
     pub identity: Identity,
+}
+
+impl Options {
+    fn terms(&self) -> Terms {
+        self.terms.read().expect("BUG: nobody panics with this lock").clone()
+    }
 }
 
 /// How much must be free before a checkout is made: the larger of the two.

@@ -254,7 +254,7 @@ impl Inner {
     }
 
     fn refuse_if_low(&self) -> Result<(), Error> {
-        self.options.floor.check(&self.options.worktrees).map(drop)
+        self.options.terms().floor.check(&self.options.worktrees).map(drop)
     }
 
     /// Reserves a place and a number: that of a parked tree, best one of the same commit.

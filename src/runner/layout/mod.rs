@@ -1,8 +1,11 @@
 //! Where everything lies below the data directory.
 
 mod logs;
+pub(crate) mod press;
+mod retain;
 
-pub use logs::{log_files, transcript};
+pub use logs::{log_files, log_name, open_log, transcript};
+pub use retain::{OldLogs, are_deleted, delete_old, old_logs, tidy};
 
 use std::path::{Path, PathBuf};
 

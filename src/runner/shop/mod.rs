@@ -5,7 +5,7 @@ mod credentials;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -17,14 +17,14 @@ use crate::crash;
 use crate::failure::Failure;
 use crate::forge::github::Account;
 use crate::git::{self, DiskFloor, Git, Identity, Method};
-use crate::graph::{AgentSpec, Framework, Graph, SandboxKind};
+use crate::graph::{AgentSpec, Framework, Graph, SandboxKind, TaskIx};
 use crate::ids::{CommitId, ProfileName, ProjectId};
 use crate::notify::Streams;
 use crate::runner::attempt;
 use crate::runner::job::{Executor, Job, Report, Reporter, RunInfo, StepFailure, ToAttempt};
 use crate::runner::lanes;
 use crate::runner::lanes::pulls;
-use crate::runner::layout::Layout;
+use crate::runner::layout::{Layout, press};
 use crate::runner::project::Projects;
 use crate::state::{Effect, EffectKey, FailureClass, MergeMethod, ProjectRecord};
 use crate::time::Clock;
@@ -117,18 +117,18 @@ impl AgentProfile {
 
 /// Carries out jobs with real repositories and real processes. Cheap to clone.
 #[derive(Clone)]
-pub struct Shop(Arc<Inner>);
+pub struct Shop(Arc<RwLock<Arc<Inner>>>);
 
-/// What every job works with.
+/// What every job works with, from its beginning to its end.
 pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) layout: Layout,
-    pub(crate) projects: Projects,
+    pub(crate) projects: Arc<Projects>,
     pub(crate) registry: Registry,
     pub(crate) launcher: Launcher,
     pub(crate) streams: Streams,
     pub(crate) clock: Arc<dyn Clock>,
-    under_way: Mutex<HashMap<EffectKey, UnderWay>>,
+    under_way: Arc<Mutex<HashMap<EffectKey, UnderWay>>>,
 }
 
 struct UnderWay {
@@ -148,10 +148,10 @@ impl Shop {
     ) -> Self {
         let (identity, floor) = (options.identity.clone(), options.floor);
         let github = options.github.clone();
-        let projects = Projects::new(git, layout.clone(), identity, floor, github);
+        let projects = Arc::new(Projects::new(git, layout.clone(), identity, floor, github));
         let launcher = Launcher::new(options.helper.clone());
-        let under_way = Mutex::default();
-        Self(Arc::new(Inner {
+        let under_way = Arc::default();
+        Self(Arc::new(RwLock::new(Arc::new(Inner {
             options,
             layout,
             projects,
@@ -160,12 +160,30 @@ impl Shop {
             streams,
             clock,
             under_way,
-        }))
+        }))))
+    }
+
+    /// Takes over another configuration: jobs begin with it from now on. What is under way keeps
+    /// what it began with.
+    pub fn adjust(&self, options: Options) {
+        let mut place = self.0.write().expect("BUG: nobody panics with this lock");
+        let (identity, floor) = (options.identity.clone(), options.floor);
+        place.projects.adjust(identity, floor, options.github.clone());
+        *place = Arc::new(Inner {
+            options,
+            layout: place.layout.clone(),
+            projects: place.projects.clone(),
+            registry: place.registry.clone(),
+            launcher: place.launcher.clone(),
+            streams: place.streams.clone(),
+            clock: place.clock.clone(),
+            under_way: place.under_way.clone(),
+        });
     }
 
     /// The account on GitHub, if projects are there.
-    pub fn on_github(&self) -> Option<&OnGitHub> {
-        self.0.options.github.as_ref()
+    pub fn on_github(&self) -> Option<OnGitHub> {
+        self.inner().options.github.clone()
     }
 
     /// What `head` changes since it left `base`, as text of at most `bytes_max` bytes.
@@ -176,14 +194,15 @@ impl Shop {
         head: &CommitId,
         bytes_max: usize,
     ) -> Result<git::Diff, Failure> {
-        let open = self.0.projects.open(project).await;
+        let open = self.inner().projects.open(project).await;
         let open = open.map_err(|failure| Failure::outside(failure.message))?;
         let diff = open.bare.diff(base, head, bytes_max).await;
         diff.map_err(|error| Failure::outside(format!("git does not show it: {error}")))
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.0
+    /// What a job works with that begins now.
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        self.0.read().expect("BUG: nobody panics with this lock").clone()
     }
 }
 
@@ -203,6 +222,27 @@ impl Inner {
 }
 
 impl Inner {
+    /// Makes the logs of an attempt that is over small, beside everything else. What is left when
+    /// the process dies meanwhile is done when the run has come to rest.
+    fn press_logs(&self, run: &RunInfo, task: TaskIx, attempt: u32) {
+        let (project, id) = (&run.project.id, &run.graph.task(task).id);
+        let dirs = [
+            self.layout.attempt(project, &run.name, id, attempt),
+            self.layout.records(project, &run.name, id, attempt),
+        ];
+        // Without a result it may be taken up again, and would be read from the beginning.
+        if !dirs[1].join("result.json").exists() {
+            return;
+        }
+        drop(tokio::task::spawn_blocking(move || {
+            for dir in dirs {
+                if let Err(error) = press::press(&dir) {
+                    tracing::warn!(%error, dir = %dir.display(), "logs are not compressed");
+                }
+            }
+        }));
+    }
+
     /// What every program is given: the allowed variables and a home.
     pub(crate) fn environment(&self, home: &Path, names: &[String]) -> Environment {
         let names: Vec<String> = self.options.env.iter().chain(names).cloned().collect();
@@ -314,10 +354,11 @@ fn expand(value: &str, allowed: &[String]) -> Result<String, String> {
 
 impl Executor for Shop {
     fn execute(&self, job: Job, reporter: Reporter) {
-        let shop = self.0.clone();
+        let shop = self.inner();
         let key = reporter.key();
         let (messages, told) = mpsc::unbounded_channel();
-        let mut under_way = self.0.under_way();
+        let jobs = shop.under_way.clone();
+        let mut under_way = jobs.lock().expect("BUG: nobody panics with this lock");
         // The same job twice at once: the later one begins when the earlier has ended.
         let earlier = under_way.remove(&key).map(|earlier| earlier.work);
         let work = tokio::spawn(async move {
@@ -335,13 +376,13 @@ impl Executor for Shop {
     }
 
     fn tell(&self, key: &EffectKey, message: ToAttempt) {
-        if let Some(job) = self.0.under_way().get(key) {
+        if let Some(job) = self.inner().under_way().get(key) {
             drop(job.messages.send(message));
         }
     }
 
     fn detach(&self) {
-        for (_, job) in self.0.under_way().drain() {
+        for (_, job) in self.inner().under_way().drain() {
             job.work.abort();
         }
     }
@@ -377,6 +418,7 @@ async fn carry_out(
             let ears = attempt::Ears::new(told);
             let end = attempt::run(&shop, &job, task, attempt, &reporter, ears).await;
             crash::point(done);
+            shop.press_logs(run, task, attempt);
             return Report::AttemptEnded(end);
         }
         Effect::PrepareLane { lane, from, .. } => {

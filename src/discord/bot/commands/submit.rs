@@ -172,7 +172,8 @@ async fn fetch(front: &Front, file: &Uploaded) -> Result<String, Trouble> {
     };
     let url = reqwest::Url::parse(&file.url).map_err(|_| trouble("its address is no address"))?;
     let host = url.host_str().unwrap_or_default();
-    let api = front.board.options.api.as_deref().and_then(|api| reqwest::Url::parse(api).ok());
+    let api = front.board.options().api.clone();
+    let api = api.and_then(|api| reqwest::Url::parse(&api).ok());
     let ours = api.is_some_and(|api| api.host_str() == Some(host) && api.port() == url.port());
     if !ours && !ATTACHMENT_HOSTS.contains(&host) {
         return Err(trouble("it is not kept by Discord"));

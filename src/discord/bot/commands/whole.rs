@@ -307,7 +307,8 @@ pub(crate) async fn help(ctx: Context<'_>) -> Result<(), Trouble> {
     let line = open(&ctx, true).await?;
     let front = ctx.data();
     let admitted = front.runs(&line.actor).await;
-    let rules = &front.board.options.rules;
+    let options = front.board.options();
+    let rules = &options.rules;
     let somewhere = !admitted.unwrap_or_default().is_empty();
     let done = match rules.authorize(&line.actor, Level::Viewer, None) {
         Err(denied) if !somewhere => Err(Trouble::from(denied)),
