@@ -422,7 +422,7 @@ async fn a_limit_parks_the_task_and_frees_its_place_until_it_is_over() {
     let world = World::play(CHAIN, &[("a", &[Act::Park(Some(until))])]).await;
     assert!(matches!(world.state("a").await, TaskState::Paused { .. }));
     assert_eq!(world.outcome().await, None);
-    world.clock.advance(Duration::from_secs(61));
+    world.clock.advance(Duration::from_secs(60 + 21));
     world.rest().await;
     assert_eq!(world.outcome().await, Some(Outcome::Succeeded));
 }

@@ -161,7 +161,7 @@ impl Chart {
                  <text x=\"{:.1}\" y=\"{:.1}\" fill=\"{}\">{}</text>",
                 LEFT + PLOT.0,
                 paper.ink,
-                LEFT + 6.0,
+                LEFT + PLOT.0 - text_width(&ellipsis(name, NAME_COLUMNS_MAX), SMALL_SIZE),
                 y - 5.0,
                 paper.ink,
                 escape(&ellipsis(name, NAME_COLUMNS_MAX))
