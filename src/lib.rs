@@ -17,6 +17,7 @@ pub mod ids;
 pub mod metrics;
 pub mod notify;
 pub mod orchestrator;
+pub mod plan;
 pub mod render;
 pub mod runner;
 pub mod sandbox;

@@ -281,7 +281,7 @@ impl Sides<'_> {
             env: "env",
             on_failure: "on failure",
             pr: "pr",
-        } not { id, lane, inputs, agent });
+        } not { id, lane, inputs, agent, planned_by });
         changes.extend(agents(&old.agent, &new.agent));
         let named = |graph: &Graph, ix: TaskIx| {
             let task = graph.task(ix);

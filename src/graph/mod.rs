@@ -6,6 +6,7 @@
 mod dag;
 mod diff;
 mod frontier;
+mod grow;
 mod knots;
 mod model;
 mod node;
@@ -16,6 +17,7 @@ mod spec;
 pub use dag::{Graph, LaneIx, TaskIx};
 pub use diff::{Change, Changed, Diff, Entries, diff};
 pub use frontier::Frontier;
+pub use grow::{Ungrown, depth, grow};
 pub use model::{
     AdrVerbosity, AgentSpec, Approval, Backoff, Budget, Environment, Framework, Input, Isolation,
     Lane, OciRuntime, OnFailure, PrPolicy, Review, Role, SandboxKind, Settings, TaggedPath, Task,
@@ -26,5 +28,5 @@ pub use problem::{PROBLEMS_SHOWN_MAX, Problem, report};
 pub use select::{Index, SelectError, Unreadable};
 pub use spec::{
     EDGES_MAX, ENV_VALUE_BYTES_MAX, ENV_VARIABLES_MAX, LINE_BYTES_MAX, PROSE_BYTES_MAX, TASKS_MAX,
-    load,
+    load, load_plan,
 };

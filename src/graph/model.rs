@@ -231,6 +231,8 @@ pub struct Task {
     pub on_failure: OnFailure,
     /// Whether it must produce commits.
     pub pr: PrPolicy,
+    /// The task whose plan it comes from; `None`: the file's own.
+    pub planned_by: Option<TaskIx>,
 }
 
 /// What kind of work a task is.

@@ -24,7 +24,7 @@ use crate::graph::spec::agent::Inherited;
 use crate::graph::spec::lane::{DEFAULT, lanes, undeclared};
 use crate::graph::spec::reader::{Fields, Reader};
 use crate::graph::spec::roll::Roll;
-use crate::graph::spec::task::{Known, tasks};
+use crate::graph::spec::task::{Known, TASK, tasks};
 use crate::ids::GraphName;
 
 pub use names::{ENV_VALUE_BYTES_MAX, ENV_VARIABLES_MAX};
@@ -54,6 +54,11 @@ const TOP: &[&str] = &[
     "anthropic_credential",
     "env",
 ];
+/// The keys of the graph in a plan. A name does no harm and means nothing.
+const PLAN: &[&str] = &["name", "tasks"];
+/// The keys of its tasks. Who does them, behind which walls and by which gate, is the planning
+/// task's to say: whoever writes a plan is an agent.
+const STEP: &[&str] = &["id", "title", "description", "dependencies"];
 const RETRY: &[&str] = &["backoff"];
 const BACKOFF: &[&str] = &["initial", "factor", "max", "jitter"];
 
@@ -76,6 +81,36 @@ pub fn load(source: &[u8]) -> Result<Graph, Vec<Problem>> {
     let mut reader = Reader::new(problems);
     let graph = graph(&mut reader, tree.root());
     graph.ok_or_else(|| reader.problems().into_sorted())
+}
+
+/// Reads and checks the graph of a plan: tasks that depend on nothing but each other. It stands in
+/// the place of a task, which [`crate::graph::grow`] puts it to.
+pub fn load_plan(source: &[u8]) -> Result<Graph, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let Some(tree) = Tree::parse(source, &mut problems) else {
+        return Err(problems.into_sorted());
+    };
+    let mut reader = Reader::new(problems);
+    let graph = plan(&mut reader, tree.root());
+    graph.ok_or_else(|| reader.problems().into_sorted())
+}
+
+fn plan<'t>(reader: &mut Reader<'t>, root: Node<'t>) -> Option<Graph> {
+    let mut fields = reader.fields(root, PLAN)?;
+    let (settings, defaults) = settings(&mut fields);
+    fields.need("tasks", Reader::filled);
+    let roll = Roll::call(&mut fields, "tasks");
+    let lane_roll = Roll::of_one("workstreams", DEFAULT, root);
+    let lanes = vec![undeclared(&defaults.isolation)];
+    let name = Some("plan".parse().expect("BUG: a good name"));
+    let lists = Known {
+        defaults: &defaults,
+        lane_roll: &lane_roll,
+        lanes: &lanes,
+        roll: &roll,
+        keys: STEP,
+    };
+    assembled(reader, name, settings, lists)
 }
 
 /// The name of the graph in a file, whatever else is wrong with it.
@@ -105,12 +140,29 @@ fn graph<'t>(reader: &mut Reader<'t>, root: Node<'t>) -> Option<Graph> {
         let lane_roll = Roll::of_one("workstreams", DEFAULT, root);
         (lane_roll, vec![undeclared(&defaults.isolation)])
     };
-    let known = Known { defaults: &defaults, lane_roll: &lane_roll, lanes: &lanes, roll: &roll };
+    let lists = Known {
+        defaults: &defaults,
+        lane_roll: &lane_roll,
+        lanes: &lanes,
+        roll: &roll,
+        keys: TASK,
+    };
+    assembled(reader, name, settings, lists)
+}
+
+/// Reads the tasks, and builds the graph if nothing was wrong.
+fn assembled<'t>(
+    reader: &mut Reader<'t>,
+    name: Option<GraphName>,
+    settings: Settings,
+    known: Known<'_, 't>,
+) -> Option<Graph> {
     let found = tasks(reader, known);
     waits::check(reader, known, &found);
     if !reader.is_clean() {
         return None;
     }
+    let lanes = known.lanes.to_vec();
     let graph = Graph::assemble(name?, settings, found.tasks, lanes, found.parents);
     Some(graph.expect("BUG: cycles were looked for"))
 }

@@ -15,7 +15,8 @@ use crate::graph::spec::reader::{Fields, Reader};
 use crate::graph::spec::roll::{Listed, Roll};
 use crate::ids::{ProfileName, TaskId};
 
-const TASK: &[&str] = &[
+/// The keys of a task.
+pub(super) const TASK: &[&str] = &[
     "id",
     "title",
     "description",
@@ -94,6 +95,8 @@ pub(super) struct Known<'k, 't> {
     pub(super) lane_roll: &'k Roll<'t>,
     pub(super) lanes: &'k [Lane],
     pub(super) roll: &'k Roll<'t>,
+    /// What may be said about a task.
+    pub(super) keys: &'static [&'static str],
 }
 
 /// Reads the tasks of a roll. Of those beyond the limit only the names are known: a file of a
@@ -111,7 +114,7 @@ pub(super) fn tasks<'t>(reader: &mut Reader<'t>, known: Known<'_, 't>) -> Tasks<
     for (number, entry) in entries.iter().enumerate() {
         let child = TaskIx(number as u32);
         known.roll.within(reader, number, |reader| {
-            let mut fields = reader.checked(entry.node, TASK);
+            let mut fields = reader.checked(entry.node, known.keys);
             found.connect(&mut fields, known.roll, child);
             found.tasks.push(task(&mut fields, known, entry.id));
             found.feed(&mut fields, known.roll, child);
@@ -248,6 +251,7 @@ fn task<'t>(fields: &mut Fields<'_, 't>, known: Known<'_, 't>, id: Option<Sited<
             .get("on_failure", |r, n| r.word(n, OnFailure::ALL, OnFailure::word))
             .unwrap_or_default(),
         pr: fields.get("pr", |r, n| r.word(n, PrPolicy::ALL, PrPolicy::word)).unwrap_or_default(),
+        planned_by: None,
     }
 }
 
