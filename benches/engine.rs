@@ -22,6 +22,7 @@ use taskloom::graph;
 use taskloom::ids::{ProjectId, RunId};
 use taskloom::notify::Silent;
 use taskloom::orchestrator::{Doors, Handle, Options, Role, Scope, Submission, spawn};
+use taskloom::plan::Rules;
 use taskloom::runner::{Executor, Job, Report, Reporter, ToAttempt};
 use taskloom::scheduler::Policy;
 use taskloom::state::{
@@ -213,7 +214,8 @@ fn submissions(name: &str, shape: fn(usize) -> Shape, tasks: usize) -> Vec<Submi
 }
 
 fn options(slots: u32) -> Options {
-    Options { policy: Policy::of_slots(slots), seed: 1, scope: Scope::New, role: Role::Attached }
+    let (scope, role, plans) = (Scope::New, Role::Attached, Rules::default());
+    Options { policy: Policy::of_slots(slots), seed: 1, scope, role, plans }
 }
 
 fn doors(store: Arc<dyn Store>, executor: Arc<dyn Executor>) -> Doors {

@@ -11,6 +11,7 @@ use taskloom::orchestrator::{
     Command, Doors, Handle, Options, Role, RunView, Scope, Submission, Submitted, Target, Verb,
     spawn,
 };
+use taskloom::plan::Rules;
 use taskloom::runner::Executor as _;
 use taskloom::scheduler::Policy;
 use taskloom::sim::{Act, ManualClock, Stage};
@@ -37,7 +38,8 @@ pub(crate) fn task(id: &str) -> TaskId {
 }
 
 pub(crate) fn options(scope: Scope) -> Options {
-    Options { policy: Policy::of_slots(8), seed: 1, scope, role: Role::Attached }
+    let (policy, plans) = (Policy::of_slots(8), Rules::default());
+    Options { policy, seed: 1, scope, role: Role::Attached, plans }
 }
 
 pub(crate) fn doors(

@@ -25,6 +25,8 @@ fn task_states() -> Vec<TaskState> {
         S::PrCreated { attempt: 1 },
         S::AwaitingApproval { attempt: 1 },
         S::Merging { attempt: 1 },
+        S::AwaitingPlanApproval { merged: true },
+        S::AwaitingPlanApproval { merged: false },
         S::Merged,
         S::Completed,
         S::Failed { class: CLASS },
@@ -52,6 +54,7 @@ fn task_events() -> Vec<TaskEvent> {
         E::Approved,
         E::MergeBegun,
         E::MergePostponed,
+        E::PlanAsked,
         E::Merged,
         E::Completed,
         E::Retried,
@@ -62,6 +65,7 @@ fn task_events() -> Vec<TaskEvent> {
         E::Skipped,
         E::Cancelled,
         E::Outdated,
+        E::Undone,
     ]
 }
 

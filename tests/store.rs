@@ -35,6 +35,7 @@ fn run_record(id: i64, number: u32) -> RunRecord {
         cancelled: false,
         fatal: None,
         continues: Vec::new(),
+        grown: Vec::new(),
     }
 }
 

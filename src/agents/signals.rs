@@ -99,7 +99,7 @@ pub enum Signal {
         /// What has to be changed, each on its own.
         objections: Vec<String>,
     },
-    /// What is going to be done.
+    /// What is to be done by others, if a person approves it.
     Plan {
         /// The words.
         text: String,

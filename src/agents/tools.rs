@@ -161,7 +161,12 @@ const ROWS: [Row; 13] = [
         "If you review a change: say what has to be changed before it can be let through.",
         &[("objections", "Each objection", true)],
     ),
-    ("plan", "Say what you are going to do.", &[("text", "The plan", true)]),
+    (
+        "plan",
+        "Leave a plan, if your task asks for one: others carry its steps out once a person \
+         approves it.",
+        &[("text", "The plan: a heading with a text for each step", true)],
+    ),
     ("progress", "Say how far you are, in a line.", &[("text", "The line", true)]),
 ];
 

@@ -346,7 +346,8 @@ impl Running {
 /// How the engine is set up by a configuration.
 pub fn engine_options(config: &Config, scope: Scope, role: Role) -> orchestrator::Options {
     let seed = SystemClock.now().0.unsigned_abs();
-    orchestrator::Options { policy: policy(config), seed, scope, role }
+    let (policy, plans) = (policy(config), config.plans);
+    orchestrator::Options { policy, seed, scope, role, plans }
 }
 
 /// Opens the store beside its owner, if there is one, or without any.

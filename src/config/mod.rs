@@ -7,6 +7,7 @@ mod discord;
 mod github;
 pub mod hot;
 mod http;
+mod plans;
 mod projects;
 mod raw;
 mod retention;
@@ -66,6 +67,8 @@ pub struct Config {
     pub on_shutdown: OnShutdown,
     /// How commits and merges are made.
     pub git: GitOptions,
+    /// How plans are turned into tasks.
+    pub plans: crate::plan::Rules,
     /// Nothing is prepared while less than this is free, in MiB.
     pub disk_free_min_mib: u64,
     /// How long things are kept.

@@ -13,6 +13,7 @@ use crate::config::discord::RawDiscord;
 use crate::config::github::{GitHub, RawGitHub};
 use crate::config::hot::Tree;
 use crate::config::http::RawHttp;
+use crate::config::plans::RawPlans;
 use crate::config::projects::{self, RawBudget, RawProject};
 use crate::config::retention::RawRetention;
 use crate::config::{AgentProfile, Config, GitOptions, Home, Http, Limits, OnShutdown, Timeouts};
@@ -54,6 +55,7 @@ pub(crate) struct Raw {
     timeouts: RawTimeouts,
     on_shutdown: RawOnShutdown,
     git: RawGit,
+    plans: RawPlans,
     disk_free_min_mib: Option<Whole>,
     retention: RawRetention,
     projects: Vec<RawProject>,
@@ -291,6 +293,7 @@ impl Raw {
                 RawOnShutdown::Suspend => OnShutdown::Suspend,
             },
             git: self.git.check(),
+            plans: self.plans.check()?,
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
             github: github(self.github, &self.projects, http.as_ref(), home)?,
             http,

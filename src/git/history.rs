@@ -194,6 +194,22 @@ impl Bare {
         Ok(Diff { text, cut: answer.cut })
     }
 
+    /// The beginning of a file of a commit, at most `bytes_max` bytes. What is no text in it is
+    /// replaced.
+    pub async fn beginning_of(
+        &self,
+        commit: &CommitId,
+        path: &str,
+        bytes_max: usize,
+    ) -> Result<String, Error> {
+        let call = self.call("cat-file").arg("blob").arg(format!("{commit}:{path}"));
+        let answer = call.beginning(bytes_max).await?;
+        if answer.code != 0 && !answer.cut {
+            return Err(answer.failure());
+        }
+        Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
+    }
+
     /// One commit.
     pub async fn commit(&self, id: &CommitId) -> Result<Commit, Error> {
         let found = self.log(id.as_str(), 1).await?.pop();

@@ -40,6 +40,8 @@ pub enum NoticeKind {
     Question,
     /// A pull request waits for approval.
     Approval,
+    /// A task left a plan that waits for approval.
+    Plan,
     /// A lane was merged, and perhaps delivered to the user's repository.
     LaneMerged,
     /// A lane cannot be merged.
@@ -65,6 +67,7 @@ impl NoticeKind {
             Self::TaskFailed
             | Self::Question
             | Self::Approval
+            | Self::Plan
             | Self::LaneFailed
             | Self::Budget
             | Self::LimitReset
@@ -88,6 +91,14 @@ pub enum Ask {
     Approve,
     /// Do not let it through.
     Reject,
+    /// Let a plan become tasks.
+    ApprovePlan,
+    /// Put a plan into other words.
+    EditPlan,
+    /// Send a plan back to its agent.
+    ChangePlan,
+    /// Go on without what was planned.
+    DiscardPlan,
     /// Answer a question, with choices if there are any.
     Answer(Vec<String>),
     /// Allow a quarter more of the budget.

@@ -97,6 +97,26 @@ pub enum Allowance {
     },
 }
 
+/// What becomes of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnPlan {
+    /// Its steps become tasks of the run, before everything that waits for who planned them.
+    Approve,
+    /// It is put into other words, and shown again.
+    Edit {
+        /// All of it.
+        text: String,
+    },
+    /// Its agent makes another one.
+    Change {
+        /// What is to be different.
+        note: String,
+    },
+    /// Nothing comes of it.
+    Discard,
+}
+
 /// What is taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -207,6 +227,17 @@ pub enum Verb {
         /// Why.
         note: Option<String>,
     },
+    /// Decide about the plan that a task left.
+    Plan {
+        /// Which task's.
+        task: TaskId,
+        /// What.
+        what: OnPlan,
+        /// The digest of the plan that the person was shown; refused if it is another one now.
+        /// `None`: as it is now.
+        #[serde(default)]
+        shown: Option<String>,
+    },
     /// Answer an agent's question.
     Answer {
         /// Which task's agent.
@@ -249,6 +280,7 @@ impl Verb {
             | Self::Resume { .. }
             | Self::Approve { .. }
             | Self::Reject { .. }
+            | Self::Plan { .. }
             | Self::Undo { .. }
             | Self::Allow { .. }
             | Self::Answer { .. } => true,

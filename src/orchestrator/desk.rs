@@ -11,6 +11,7 @@ use crate::ids::{ProfileName, ProjectId, RunId, TaskId};
 use crate::orchestrator::command::{Answer, GlobalCommand};
 use crate::orchestrator::step::{Recovery, done, nothing};
 use crate::orchestrator::world::{Run, World};
+use crate::plan;
 use crate::runner::ToAttempt;
 use crate::scheduler::{Policy, Pool, PoolIx, ProjectIx, Queue};
 use crate::state::{
@@ -62,6 +63,8 @@ pub(crate) struct Desk {
     pub(crate) safe_mode: Option<String>,
     /// What is paused above single runs.
     pub(crate) holds: Holds,
+    /// How plans are turned into tasks.
+    pub(crate) plans: plan::Rules,
     /// What is being found out about attempts that an earlier process began.
     pub(crate) recovery: Option<Recovery>,
     /// Runs that came to rest in this turn.
@@ -139,6 +142,7 @@ impl Desk {
             idle_hands: false,
             safe_mode: None,
             holds: Holds::default(),
+            plans: plan::Rules::default(),
             recovery: None,
             settled: Vec::new(),
             timers: BTreeSet::new(),

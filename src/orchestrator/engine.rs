@@ -16,10 +16,12 @@ use crate::ids::{GraphName, ProjectId, RunId, RunName};
 use crate::notify::{self, Delivery, Notice, Notifier};
 use crate::orchestrator::census::{Census, Tally};
 use crate::orchestrator::command::{self, Answer, Command, GlobalVerb, Submission, Submitted};
+use crate::orchestrator::growth::Plans;
 use crate::orchestrator::handle::{Event, Handle, Resubmit, Resubmitted, Shutdown};
 use crate::orchestrator::step::{Carried, Turn};
 use crate::orchestrator::view::RunView;
 use crate::orchestrator::world::{Run, World};
+use crate::plan;
 use crate::runner::{Executor, Report, Reporter, RunInfo};
 use crate::scheduler::Policy;
 use crate::state::{EffectKey, Entry, RunRecord, RunState, Verb};
@@ -57,6 +59,8 @@ pub struct Options {
     pub scope: Scope,
     /// What the process is for.
     pub role: Role,
+    /// How plans are turned into tasks.
+    pub plans: plan::Rules,
 }
 
 /// What the process that owns the store is for.
@@ -154,6 +158,7 @@ pub async fn spawn(
         options,
         doors,
     };
+    engine.world.desk.plans = engine.options.plans;
     engine.world.desk.idle_hands = engine.options.role == Role::Errand;
     let now = engine.doors.clock.now();
     engine.world.restore(&*engine.doors.store, now).await?;
@@ -332,21 +337,26 @@ impl Engine {
     }
 
     fn resubmit(&mut self, resubmit: Resubmit) -> Resubmitted {
-        let Resubmit { of, submission, dry_run } = resubmit;
+        let Resubmit { of, mut submission, dry_run } = resubmit;
         let missing = || Failure::user("the process at work does not drive that run");
         let old = self.world.runs.get(&of).ok_or_else(missing)?;
+        let plans = old.with_plans(&mut submission.graph);
         let carried = old.carry(&self.world.desk, &submission.graph)?;
         let (summary, who) = (carried.summary.clone(), submission.submitter.clone());
         if dry_run {
             return Ok((None, summary));
         }
-        let submitted = self.submit(submission, Some((of, carried)));
+        let submitted = self.submit(submission, Some((of, plans, carried)));
         let verb = command::Verb::Cancel { task: None };
         let given_up = self.world.command(&Command { run: of, who, verb, dry_run: false });
         given_up.map(|_| (Some(submitted), summary))
     }
 
-    fn submit(&mut self, submission: Submission, from: Option<(RunId, Carried)>) -> Submitted {
+    fn submit(
+        &mut self,
+        submission: Submission,
+        from: Option<(RunId, Plans, Carried)>,
+    ) -> Submitted {
         let key = (submission.project.id.clone(), submission.graph.name().clone());
         let number = self.numbers.entry(key).or_default();
         *number += 1;
@@ -363,10 +373,11 @@ impl Engine {
             paused: false,
             cancelled: false,
             fatal: None,
-            continues: from.as_ref().map(|(of, _)| self.lineage(*of)).unwrap_or_default(),
+            continues: from.as_ref().map(|(of, ..)| self.lineage(*of)).unwrap_or_default(),
             allowance: None,
             warned: false,
             waits_for: self.world.not_done(&submission.options.after),
+            grown: from.as_ref().map(|(_, plans, _)| plans.grown.clone()).unwrap_or_default(),
         };
         let info = RunInfo {
             id: record.id,
@@ -375,10 +386,11 @@ impl Engine {
             teardown: record.options.teardown.unwrap_or(submission.graph.settings().teardown),
             graph: submission.graph,
             source: submission.source,
+            plans: from.as_ref().map(|(_, plans, _)| plans.sources.clone()).unwrap_or_default(),
             submitter: record.submitter.clone(),
             continues: record.continues.clone(),
         };
-        let carried = from.map(|(_, carried)| carried);
+        let carried = from.map(|(.., carried)| carried);
         self.world.submit(Arc::new(info), record, carried)
     }
 
@@ -510,8 +522,8 @@ impl Engine {
     }
 }
 
-/// The name under which the store keeps a graph's source.
-fn digest(source: &str) -> String {
+/// The name under which the store keeps the source of a graph or of a plan.
+pub(super) fn digest(source: &str) -> String {
     Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

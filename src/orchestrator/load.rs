@@ -11,6 +11,7 @@ use crate::graph;
 use crate::ids::RunId;
 use crate::notify::Notice;
 use crate::orchestrator::engine::{Engine, Options, Role, Scope};
+use crate::orchestrator::growth;
 use crate::orchestrator::handle::Event;
 use crate::orchestrator::view::RunView;
 use crate::orchestrator::world::{BUDGETS, COOLDOWNS, HOLDS, World};
@@ -98,13 +99,14 @@ async fn info_of(store: &dyn Store, stored: &StoredRun) -> Result<RunInfo, store
         row: stored.run.project.to_string(),
         why: "a run's project is gone".to_owned(),
     })?;
-    run_info(&stored.run, project, stored.source.clone())
+    run_info(&stored.run, project, stored.source.clone(), stored.plans.clone())
 }
 
 fn run_info(
     record: &RunRecord,
     project: ProjectRecord,
     source: String,
+    plans: Vec<String>,
 ) -> Result<RunInfo, store::Error> {
     let graph = graph::load(source.as_bytes()).map_err(|problems| store::Error::Inconsistent {
         table: "graphs",
@@ -112,6 +114,7 @@ fn run_info(
         row: record.graph_digest.clone(),
         why: problems.first().map(ToString::to_string).unwrap_or_default(),
     })?;
+    let graph = growth::grown(graph, &record.grown, &plans)?;
     Ok(RunInfo {
         id: record.id,
         name: record.name.clone(),
@@ -119,6 +122,7 @@ fn run_info(
         project,
         graph,
         source,
+        plans,
         submitter: record.submitter.clone(),
         continues: record.continues.clone(),
     })

@@ -10,6 +10,7 @@ mod census;
 mod command;
 mod desk;
 mod engine;
+pub(crate) mod growth;
 mod handle;
 mod job;
 mod load;
@@ -19,8 +20,8 @@ pub(crate) mod world;
 
 pub use census::{Census, Histogram, Tally};
 pub use command::{
-    Allowance, Answer, Command, GlobalCommand, GlobalVerb, Receipt, Resubmission, Submission,
-    Submitted, Target, Undo, Verb,
+    Allowance, Answer, Command, GlobalCommand, GlobalVerb, OnPlan, Receipt, Resubmission,
+    Submission, Submitted, Target, Undo, Verb,
 };
 pub use engine::{Doors, Options, Role, Scope, spawn};
 pub use handle::{Closed, Handle, Resubmitted};

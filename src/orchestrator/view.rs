@@ -87,6 +87,12 @@ impl Run {
                 Some(why) => WaitingOn::Held { why: why.to_owned() },
                 None => WaitingOn::Approval,
             }),
+            TaskState::AwaitingPlanApproval { .. } => {
+                let plan = record.plan();
+                let broken = plan.is_none_or(|plan| plan.problem.is_some());
+                let steps = plan.map_or(0, |plan| plan.steps.len());
+                Some(WaitingOn::PlanApproval { steps: (!broken).then_some(steps) })
+            }
             TaskState::Failed { .. } => Some(WaitingOn::Failed),
             TaskState::Blocked { on: BlockedOn::Task(root) } => {
                 Some(WaitingOn::Upstream { task: self.graph().task(root).id.clone() })

@@ -97,8 +97,9 @@ impl World {
         for (ix, lane) in stored.lanes {
             run.lanes[ix.at()] = lane;
         }
+        // Who reads beside the owner may see rows of tasks that a plan added a moment ago.
         for (ix, task) in stored.tasks {
-            run.tasks[ix.at()] = task;
+            run.tasks.get_mut(ix.at()).into_iter().for_each(|row| *row = task.clone());
         }
         run.effects = stored.effects.into_iter().map(|e| (e.key(), e)).collect();
         run.derive(&mut self.desk);
@@ -289,7 +290,7 @@ impl Run {
 }
 
 impl LaneLeft {
-    fn initial(graph: &Graph, lane: LaneIx) -> Self {
+    pub(crate) fn initial(graph: &Graph, lane: LaneIx) -> Self {
         Self {
             tasks: graph.lane_tasks(lane).len() as u32,
             children: graph.lane_children(lane).len() as u32,

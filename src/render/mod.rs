@@ -79,7 +79,9 @@ impl Look {
             TaskState::Defined => Self::Waiting,
             TaskState::Ready => Self::Ready,
             TaskState::Running { .. } => Self::Running,
-            TaskState::WaitingInput { .. } | TaskState::AwaitingApproval { .. } => Self::AsksPerson,
+            TaskState::WaitingInput { .. }
+            | TaskState::AwaitingApproval { .. }
+            | TaskState::AwaitingPlanApproval { .. } => Self::AsksPerson,
             TaskState::Paused { .. } => Self::Paused,
             TaskState::PrCreated { .. } | TaskState::Merging { .. } => Self::Merging,
             TaskState::Merged | TaskState::Completed => Self::Done,

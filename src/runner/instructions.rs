@@ -71,6 +71,7 @@ impl Brief<'_> {
         self.section(&mut text, "Earlier attempts", self.earlier_attempts());
         self.section(&mut text, "A note from the operator", self.note.unwrap_or("").to_owned());
         self.section(&mut text, "The gate", self.gate());
+        self.section(&mut text, "Your plan", self.plan());
         self.section(&mut text, "Architecture decision record", self.decision_record());
         self.section(&mut text, "What you can reach", self.bounds());
         self.section(&mut text, "How to finish", self.finish());
@@ -222,6 +223,23 @@ impl Brief<'_> {
              your work, {} times in all. Run it yourself first.",
             spec.max_gate_attempts
         )
+    }
+
+    fn plan(&self) -> String {
+        if !self.spec().plan {
+            return String::new();
+        }
+        "Leave a plan for others to carry out: commit it as `.taskloom/plan.md`, or say it by \
+         `taskloom task plan TEXT`. A person may look at it, change it or ask you for another one; \
+         its steps become tasks, one after the other, each done by an agent that has seen nothing \
+         of your work but what you committed. Do not carry the plan out yourself.\n\n\
+         Write a heading of the second level for each step (`## Add the table`), and below it what \
+         is to be done, where, and how it is known to be done. Headings such as `## Overview` or \
+         `## Risks` are for the reader and become no tasks.\n\n\
+         If steps can be done side by side, write a graph instead: one fenced block in the plan\n\n\
+         ```yaml\ntasks:\n  - id: table\n    description: Add the table …\n  - id: endpoint\n    \
+         description: Serve it …\n    dependencies: [table]\n```"
+            .to_owned()
     }
 
     fn decision_record(&self) -> String {

@@ -11,8 +11,9 @@ use crate::state::{
     TaskState, Usage,
 };
 
-/// A run, as those who work for it need it. Never changes.
-#[derive(Debug)]
+/// A run, as those who work for it need it. It never changes but by growing: a plan that is approved
+/// makes another one of it, in which every index means what it meant.
+#[derive(Debug, Clone)]
 pub struct RunInfo {
     /// Its number in the store.
     pub id: RunId,
@@ -20,10 +21,12 @@ pub struct RunInfo {
     pub name: RunName,
     /// Where it works.
     pub project: ProjectRecord,
-    /// What it does.
+    /// What it does, with what plans added.
     pub graph: Graph,
     /// The graph's file, byte for byte.
     pub source: String,
+    /// The sources of what plans added, in order.
+    pub plans: Vec<String>,
     /// When worktrees are given back.
     pub teardown: Teardown,
     /// Who submitted it.

@@ -150,6 +150,11 @@ pub enum WaitingOn {
     FailFast,
     /// A person must approve its pull request.
     Approval,
+    /// A person must decide about the plan that it left.
+    PlanApproval {
+        /// How many tasks it asks for; `None`: none can be made of it as it is.
+        steps: Option<usize>,
+    },
     /// Its pull request waits for what others do with it.
     Forge {
         /// For what; nothing is known before the first look.
@@ -200,6 +205,7 @@ impl WaitingOn {
             | Self::Parked { until: None, .. }
             | Self::Fatal
             | Self::Approval
+            | Self::PlanApproval { .. }
             | Self::Held { .. }
             | Self::Answer
             | Self::NotAttached
@@ -302,6 +308,15 @@ impl fmt::Display for WaitingOn {
                 f.write_str("another lane failed, and the graph starts no new lane after that")
             }
             Self::Approval => f.write_str("waits for a person to approve its pull request"),
+            Self::PlanApproval { steps: None } => {
+                f.write_str("waits for a person to put its plan right")
+            }
+            Self::PlanApproval { steps: Some(1) } => {
+                f.write_str("waits for a person to decide about its plan of 1 task")
+            }
+            Self::PlanApproval { steps: Some(n) } => {
+                write!(f, "waits for a person to decide about its plan of {n} tasks")
+            }
             Self::Forge { holds } if holds.is_empty() => {
                 f.write_str("waits for a look at its pull request")
             }

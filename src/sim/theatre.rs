@@ -15,6 +15,7 @@ use crate::orchestrator::{
     self, Answer, Closed, Command, Doors, GlobalCommand, Handle, Options, Resubmitted, Role,
     RunView, Scope, Submission, Submitted,
 };
+use crate::plan::Rules;
 use crate::runner::Executor as _;
 use crate::scheduler::Policy;
 use crate::sim::{ManualClock, Stage};
@@ -102,8 +103,8 @@ impl Theatre {
         if self.engine.as_ref().is_some_and(|engine| !engine.task.is_finished()) {
             return Ok(());
         }
-        let (policy, seed) = (self.policy.clone(), 1);
-        let options = Options { policy, seed, scope: Scope::All, role: Role::Daemon };
+        let (policy, plans, seed) = (self.policy.clone(), Rules::default(), 1);
+        let options = Options { policy, seed, scope: Scope::All, role: Role::Daemon, plans };
         let doors = Doors {
             store: self.store.clone(),
             executor: self.stage.clone(),
@@ -198,8 +199,9 @@ impl Theatre {
         match self.handle() {
             Ok(handle) => handle.view(run).await.ok().flatten(),
             Err(Dead) => {
-                let (policy, seed) = (self.policy.clone(), 1);
-                let options = Options { policy, seed, scope: Scope::All, role: Role::Errand };
+                let (policy, plans, seed) = (self.policy.clone(), Rules::default(), 1);
+                let (scope, role) = (Scope::All, Role::Errand);
+                let options = Options { policy, seed, scope, role, plans };
                 orchestrator::look(&*self.store, run, &options, self.now(), false)
                     .await
                     .ok()

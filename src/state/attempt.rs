@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::CommitId;
 use crate::state::ledger::{Tokens, Usage};
+use crate::state::record::PlanFound;
 use crate::time::Timestamp;
 
 /// Where a running attempt stands.
@@ -249,6 +250,8 @@ pub struct AttemptEnd {
     pub usage: Usage,
     /// The conversation that the next attempt can go on with.
     pub session: Option<Box<Session>>,
+    /// The plan that it left.
+    pub plan: Option<Box<PlanFound>>,
 }
 
 impl AttemptEnd {
@@ -260,6 +263,7 @@ impl AttemptEnd {
             concerns: Vec::new(),
             usage: Usage::default(),
             session: None,
+            plan: None,
         }
     }
 }

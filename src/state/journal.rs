@@ -71,6 +71,8 @@ pub enum What {
     Delivered,
     /// Somebody commanded something.
     Commanded,
+    /// Tasks were added that a plan asked for.
+    Grown,
     /// A doubt was raised.
     Concern,
     /// An agent was told something while it works.
@@ -105,6 +107,7 @@ impl What {
             Self::WaitingForMerge => "waiting_for_integration_merge",
             Self::Delivered => "workstream_delivered",
             Self::Commanded => "commanded",
+            Self::Grown => "run_grown",
             Self::Concern => "concern",
             Self::Steered => "task_steered",
             Self::Recovered => "run_recovered",
@@ -140,6 +143,7 @@ fn task_kind(event: TaskEvent) -> &'static str {
         TaskEvent::Approved => "task_approved",
         TaskEvent::MergeBegun => "task_pr_merging",
         TaskEvent::MergePostponed => "task_merge_postponed",
+        TaskEvent::PlanAsked => "task_awaiting_plan_approval",
         TaskEvent::Merged | TaskEvent::Completed | TaskEvent::Failed { .. } => "task_finished",
         TaskEvent::Retried => "task_retried",
         TaskEvent::Blocked { .. } => "task_blocked",

@@ -52,6 +52,11 @@ pub enum TaskState {
         /// Which, from 0.
         attempt: u32,
     },
+    /// Its work is done, and a person is to decide about the plan that it left.
+    AwaitingPlanApproval {
+        /// Whether there were commits, which are merged.
+        merged: bool,
+    },
     /// Done, with commits.
     Merged,
     /// Done, without commits.
@@ -127,6 +132,8 @@ pub enum TaskEvent {
     MergePostponed,
     /// Merged, by the engine or by somebody.
     Merged,
+    /// Its work is done, and what it planned needs a person.
+    PlanAsked,
     /// Ended well with nothing to merge.
     Completed,
     /// It will be tried again.
@@ -182,9 +189,16 @@ impl TaskState {
             (S::AwaitingApproval { attempt }, E::Approved) => S::PrCreated { attempt },
             (S::PrCreated { attempt }, E::MergeBegun) => S::Merging { attempt },
             (S::Merging { attempt }, E::MergePostponed) => S::PrCreated { attempt },
-            (S::Merged | S::Completed | S::Stale, E::Undone) => {
+            (S::AwaitingPlanApproval { .. } | S::Merged | S::Completed | S::Stale, E::Undone) => {
                 S::Blocked { on: BlockedOn::Operator }
             }
+            (S::Running { .. }, E::PlanAsked) => S::AwaitingPlanApproval { merged: false },
+            (
+                S::PrCreated { .. } | S::AwaitingApproval { .. } | S::Merging { .. },
+                E::PlanAsked,
+            ) => S::AwaitingPlanApproval { merged: true },
+            (S::AwaitingPlanApproval { merged: true }, E::Merged) => S::Merged,
+            (S::AwaitingPlanApproval { merged: false }, E::Completed) => S::Completed,
             (S::PrCreated { .. } | S::AwaitingApproval { .. } | S::Merging { .. }, E::Merged) => {
                 S::Merged
             }
@@ -195,6 +209,7 @@ impl TaskState {
                 | S::PrCreated { .. }
                 | S::AwaitingApproval { .. }
                 | S::Merging { .. }
+                | S::AwaitingPlanApproval { .. }
                 | S::Failed { .. }
                 | S::Blocked { on: BlockedOn::Operator }
                 | S::Cancelled
@@ -242,11 +257,15 @@ impl TaskState {
                 | S::Paused { .. }
                 | S::PrCreated { .. }
                 | S::AwaitingApproval { .. }
+                | S::AwaitingPlanApproval { .. }
                 | S::Blocked { .. }
                 | S::Stale,
                 E::Cancelled,
             ) => S::Cancelled,
-            (S::Merged | S::Completed | S::Skipped, E::Outdated) => S::Stale,
+            (
+                S::AwaitingPlanApproval { .. } | S::Merged | S::Completed | S::Skipped,
+                E::Outdated,
+            ) => S::Stale,
             (state, event) => return Err(IllegalTransition::new("task", state, event)),
         };
         Ok(next)
@@ -276,6 +295,7 @@ impl TaskState {
             Self::Defined
             | Self::Ready
             | Self::Paused { .. }
+            | Self::AwaitingPlanApproval { .. }
             | Self::Merged
             | Self::Completed
             | Self::Failed { .. }
@@ -307,6 +327,7 @@ impl TaskState {
             Self::PrCreated { .. } => "in merge queue",
             Self::AwaitingApproval { .. } => "awaits approval",
             Self::Merging { .. } => "merging",
+            Self::AwaitingPlanApproval { .. } => "awaits plan approval",
             Self::Merged => "merged",
             Self::Completed => "completed",
             Self::Failed { .. } => "failed",
@@ -350,6 +371,7 @@ impl fmt::Display for TaskEvent {
             Self::MergeBegun => "merge begun",
             Self::MergePostponed => "merge postponed",
             Self::Merged => "merged",
+            Self::PlanAsked => "plan asked",
             Self::Completed => "completed",
             Self::Retried => "retried",
             Self::Failed { .. } => "failed",

@@ -101,17 +101,22 @@ impl Store for MemoryStore {
         let Some(found) = tables.runs.get(&run) else {
             return Ok(None);
         };
-        let source = tables.graphs.get(&found.graph_digest).cloned();
-        let source = source.ok_or_else(|| Error::Inconsistent {
-            table: "graphs",
-            column: "digest",
-            row: found.graph_digest.clone(),
-            why: "the graph of a run is gone".to_owned(),
-        })?;
+        let graph = |digest: &String| {
+            tables.graphs.get(digest).cloned().ok_or_else(|| Error::Inconsistent {
+                table: "graphs",
+                column: "digest",
+                row: digest.clone(),
+                why: "the graph of a run is gone".to_owned(),
+            })
+        };
+        let source = graph(&found.graph_digest)?;
+        let plans = found.grown.iter().map(|grown| graph(&grown.digest));
+        let plans = plans.collect::<Result<_, _>>()?;
         let effects = tables.effects.values().filter(|e| e.run() == run).cloned().collect();
         Ok(Some(StoredRun {
             run: found.clone(),
             source,
+            plans,
             lanes: of_run(&tables.lanes, run),
             tasks: of_run(&tables.tasks, run),
             effects,

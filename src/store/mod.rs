@@ -135,6 +135,8 @@ pub struct StoredRun {
     pub run: RunRecord,
     /// The source of its graph.
     pub source: String,
+    /// The sources of what plans added to it, in order.
+    pub plans: Vec<String>,
     /// Lanes that something happened to.
     pub lanes: Vec<(LaneIx, LaneRecord)>,
     /// Tasks that something happened to.

@@ -196,13 +196,11 @@ impl Store for SqliteStore {
             return Ok(None);
         };
         let digest = found.graph_digest.clone();
-        let source = self.read(sql::GRAPH, Some(digest.clone()), |row| get(row, 0)).await?.pop();
-        let source = source.ok_or_else(|| Error::Inconsistent {
-            table: "graphs",
-            column: "digest",
-            row: digest,
-            why: "the graph of a run is gone".to_owned(),
-        })?;
+        let source = self.graph(digest).await?;
+        let mut plans = Vec::new();
+        for grown in &found.grown {
+            plans.push(self.graph(grown.digest.clone()).await?);
+        }
         let lanes = self
             .read(sql::LANES, Some(run.0), |row| {
                 let (ix, text) = indexed(row)?;
@@ -227,7 +225,7 @@ impl Store for SqliteStore {
                 record::<Effect>("effects", "effect", &key, &text)
             })
             .await?;
-        Ok(Some(StoredRun { run: found, source, lanes, tasks, effects }))
+        Ok(Some(StoredRun { run: found, source, plans, lanes, tasks, effects }))
     }
 
     async fn owing(&self) -> Result<Vec<RunId>, Error> {
@@ -327,6 +325,16 @@ impl Ledger for SqliteStore {
 }
 
 impl SqliteStore {
+    async fn graph(&self, digest: String) -> Result<String, Error> {
+        let found = self.read(sql::GRAPH, Some(digest.clone()), |row| get(row, 0)).await?.pop();
+        found.ok_or_else(|| Error::Inconsistent {
+            table: "graphs",
+            column: "digest",
+            row: digest,
+            why: "the graph of a run is gone".to_owned(),
+        })
+    }
+
     async fn read<'q, P, T>(
         &self,
         statement: &'static str,

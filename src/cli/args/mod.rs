@@ -418,7 +418,7 @@ pub(crate) enum TaskCommand {
         /// What.
         text: String,
     },
-    /// Say what is going to be done.
+    /// Leave a plan, if the task asks for one: its steps become tasks once a person approves it.
     Plan {
         /// The plan.
         text: String,

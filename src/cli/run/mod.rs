@@ -302,6 +302,11 @@ async fn follow(
         tokio::select! {
             batch = journal.recv() => match batch {
                 Ok(entries) => for entry in entries.iter().filter(|entry| entry.run == run) {
+                    if !console.knows(entry)
+                        && let Ok(Some(view)) = running.handle.view(run).await
+                    {
+                        console.renew(&view.info);
+                    }
                     console.show(entry);
                     if let state::What::Run(event) = entry.what {
                         settled = matches!(event, state::RunEvent::Settled { .. });

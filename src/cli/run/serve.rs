@@ -66,7 +66,7 @@ fn place(app: &App) -> String {
 
 async fn show(console: &Console, running: &Running, entries: &[Entry]) {
     for entry in entries {
-        if !console.knows(entry.run)
+        if !console.knows(entry)
             && let Ok(Some(view)) = running.handle.view(entry.run).await
         {
             console.follow_along(&view.info);

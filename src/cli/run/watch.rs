@@ -105,9 +105,19 @@ impl Console {
         });
     }
 
-    /// Whether lines about a run can be shown.
-    pub(crate) fn knows(&self, run: RunId) -> bool {
-        self.state().infos.contains_key(&run)
+    /// Whether a line about a run can be shown. A run that grew is looked at again.
+    pub(crate) fn knows(&self, entry: &Entry) -> bool {
+        let grew = entry.what == What::Grown;
+        !grew && self.state().infos.contains_key(&entry.run)
+    }
+
+    /// Takes in that a run has more tasks than before.
+    pub(crate) fn renew(&self, info: &Arc<RunInfo>) {
+        let mut state = self.state();
+        if let Some(bar) = &state.whole {
+            bar.set_length(info.graph.tasks().len() as u64);
+        }
+        state.infos.insert(info.id, info.clone());
     }
 
     /// Shows a run among others, until it comes to rest.
@@ -217,6 +227,7 @@ impl Console {
             | TaskEvent::Approved
             | TaskEvent::MergeBegun
             | TaskEvent::MergePostponed
+            | TaskEvent::PlanAsked
             | TaskEvent::Released => {}
         }
     }
@@ -228,7 +239,7 @@ impl Console {
         }
         let bar = bars.add(ProgressBar::new_spinner());
         bar.set_style(style("  {spinner} {prefix} {msg} {elapsed}"));
-        bar.set_prefix(info.graph.task(task).id.to_string());
+        bar.set_prefix(name_of(info, task));
         bar.set_message(Step::Preparing.word());
         bar.enable_steady_tick(Duration::from_millis(200));
         Some(bar)
@@ -260,6 +271,7 @@ impl Console {
             What::WaitingForMerge => asks("waits for a person to approve".to_owned()),
             What::Delivered => good(first),
             What::Commanded => format!("» {first}"),
+            What::Grown => asks(format!("grew {first}")),
             What::Concern => asks(format!("concern: {first}")),
             What::Steered => format!("» {first}"),
             What::BudgetWarning | What::BudgetReached | What::LimitReached => first,
@@ -286,6 +298,7 @@ impl Console {
             TaskEvent::Answered => "has its answer".to_owned(),
             TaskEvent::Parked { .. } => asks("parked".to_owned()),
             TaskEvent::ApprovalAsked => asks("waits for approval".to_owned()),
+            TaskEvent::PlanAsked => asks("its plan waits for a person".to_owned()),
             TaskEvent::Approved => "approved".to_owned(),
             TaskEvent::Skipped => "skipped".to_owned(),
             TaskEvent::Cancelled => "cancelled".to_owned(),
@@ -318,6 +331,10 @@ impl Console {
             Ask::Logs => format!("{program} logs {subject}"),
             Ask::Approve => format!("{program} approve {subject}"),
             Ask::Reject => format!("{program} reject {subject} --note TEXT"),
+            Ask::ApprovePlan => format!("{program} plan approve {subject}"),
+            Ask::EditPlan => format!("{program} plan edit {subject} --file FILE"),
+            Ask::ChangePlan => format!("{program} plan changes {subject} --note TEXT"),
+            Ask::DiscardPlan => format!("{program} plan discard {subject}"),
             Ask::Answer(choices) if choices.is_empty() => {
                 format!("{program} answer {subject} TEXT")
             }
@@ -361,8 +378,14 @@ fn subject(info: &RunInfo, subject: Subject) -> String {
     match subject {
         Subject::Run => "run".to_owned(),
         Subject::Lane(lane) => format!("lane {}", info.graph.lane(lane).id),
-        Subject::Task(task) => info.graph.task(task).id.to_string(),
+        Subject::Task(task) => name_of(info, task),
     }
+}
+
+/// A plan may have added the task since the run was looked at.
+fn name_of(info: &RunInfo, task: TaskIx) -> String {
+    let known = info.graph.tasks().get(task.at());
+    known.map_or_else(|| format!("task {}", task.0 + 1), |task| task.id.to_string())
 }
 
 fn colour(subject: Subject) -> Style {
@@ -402,8 +425,9 @@ pub(crate) fn entry_json(info: &RunInfo, entry: &Entry) -> serde_json::Value {
         Subject::Run => (None, None),
         Subject::Lane(lane) => (Some(&info.graph.lane(lane).id), None),
         Subject::Task(task) => {
-            let spec = info.graph.task(task);
-            (Some(&info.graph.lane(spec.lane).id), Some(&spec.id))
+            let spec = info.graph.tasks().get(task.at());
+            let lane = spec.map(|spec| &info.graph.lane(spec.lane).id);
+            (lane, spec.map(|spec| &spec.id))
         }
     };
     json!({

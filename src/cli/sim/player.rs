@@ -374,6 +374,7 @@ impl Player {
             | What::MergeFailed
             | What::WaitingForMerge
             | What::Delivered
+            | What::Grown
             | What::Concern
             | What::Steered
             | What::Recovered

@@ -106,6 +106,7 @@ fn need(state: TaskState) -> Option<&'static str> {
         TaskState::Failed { .. } => Some("failed"),
         TaskState::WaitingInput { .. } => Some("asks"),
         TaskState::AwaitingApproval { .. } => Some("waits for approval"),
+        TaskState::AwaitingPlanApproval { .. } => Some("has a plan for you"),
         TaskState::Stale => Some("is stale"),
         TaskState::Blocked { on: BlockedOn::Operator } => Some("was stopped"),
         TaskState::Defined
@@ -289,7 +290,7 @@ pub fn notice(notice: &Notice, view: Option<&RunView>) -> Post {
     let glyph = match notice.kind {
         NoticeKind::TaskFailed | NoticeKind::LaneFailed | NoticeKind::SafeMode => "✗",
         NoticeKind::Question => "?",
-        NoticeKind::Approval => "⋎",
+        NoticeKind::Approval | NoticeKind::Plan => "⋎",
         NoticeKind::LaneMerged => "✓",
         NoticeKind::RunSettled => outcome_sign(view),
         NoticeKind::Budget | NoticeKind::BudgetWarning => "¤",

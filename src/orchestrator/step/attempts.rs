@@ -157,6 +157,11 @@ impl Run {
         }
         self.untold(task);
         self.close_books(desk, task, attempt, end.usage, !adopted);
+        let well = matches!(end.outcome, AttemptOutcome::Proposed(_) | AttemptOutcome::NoChanges);
+        let plan = end.plan.filter(|_| well);
+        if plan.is_some() || !adopted {
+            self.plan_found(desk, task, plan.map(|plan| *plan));
+        }
         for concern in concerns {
             let kind = match concern.kind {
                 ConcernKind::Design => "design",
@@ -249,6 +254,9 @@ impl Run {
             Ending::Budget => return self.paused_for_budget(desk, task),
         };
         self.task_event(desk, task, event, None);
+        if event == TaskEvent::Retried {
+            self.wait_again(desk, task);
+        }
     }
 
     fn proposed(&mut self, desk: &mut Desk, task: TaskIx, proposal: Proposal) {
@@ -270,7 +278,7 @@ impl Run {
         if matches!(self.tasks[task.at()].state, TaskState::WaitingInput { .. }) {
             self.task_event(desk, task, TaskEvent::Answered, None);
         }
-        self.task_event(desk, task, TaskEvent::Completed, None);
+        self.work_done(desk, task, TaskEvent::Completed, None);
     }
 
     fn pr_opened(&mut self, desk: &mut Desk, task: TaskIx, url: String, watch: Option<u32>) {
@@ -332,7 +340,7 @@ impl Run {
         more.note = None;
         more.fresh = false;
         self.lane_mut(lane).queue.retain(|queued| *queued != task);
-        self.task_event(desk, task, TaskEvent::Merged, detail);
+        self.work_done(desk, task, TaskEvent::Merged, detail);
         self.merge_next(desk, lane);
     }
 
@@ -402,6 +410,8 @@ impl Run {
             let detail = format!("{class}: {}", first_line(&message));
             self.note(desk, task, What::RetryScheduled, Some(detail));
             self.task_event(desk, task, TaskEvent::Retried, None);
+            // What it waited for may be done again by now, or have grown.
+            self.wait_again(desk, task);
         } else {
             let seq = self.task_event(desk, task, TaskEvent::Failed { class }, Some(message));
             self.notify_task_failed(desk, task, seq);

@@ -99,6 +99,32 @@ impl Run {
         send(desk, &notice);
     }
 
+    pub(crate) fn notify_plan(&mut self, desk: &mut Desk, task: TaskIx, seq: u64) {
+        let id = self.graph().task(task).id.clone();
+        let Some(plan) = self.tasks[task.at()].plan() else { return };
+        let mut asks = vec![Ask::ApprovePlan, Ask::EditPlan, Ask::ChangePlan, Ask::DiscardPlan];
+        let (title, mut lines): (String, Vec<String>) = match &plan.problem {
+            Some(why) => {
+                asks.remove(0);
+                let lines = why.lines().take(MESSAGE_LINES_MAX).map(str::to_owned).collect();
+                (format!("the plan of task `{id}` cannot become tasks as it is"), lines)
+            }
+            None => {
+                let steps = (1..).zip(&plan.steps);
+                let lines = steps.map(|(n, step)| format!("{n}. {}", step.title)).collect();
+                let count = plan.steps.len();
+                let s = if count == 1 { "" } else { "s" };
+                (format!("task `{id}` has planned {count} task{s}"), lines)
+            }
+        };
+        if plan.dropped > 0 {
+            lines.push(format!("{} more step(s) are left out: too many", plan.dropped));
+        }
+        let mut notice = self.notice(desk, seq, NoticeKind::Plan, title);
+        (notice.lines, notice.task, notice.asks) = (lines, Some(id), asks);
+        send(desk, &notice);
+    }
+
     pub(crate) fn notify_lane_approval(&mut self, desk: &mut Desk, lane: LaneIx, seq: u64) {
         let id = self.graph().lane(lane).id.clone();
         let title = format!("lane `{id}` waits for approval");

@@ -198,11 +198,9 @@ impl Run {
             return if lanes_fine { Outcome::Succeeded } else { Outcome::CompletedWithFailures };
         }
         let fine = |task: &TaskRecord| {
-            task.state.is_success()
-                || matches!(task.state, TaskState::Defined | TaskState::AwaitingApproval { .. })
+            task.state.is_success() || task.state == TaskState::Defined || waits_for_approval(task)
         };
-        let approvals =
-            self.tasks.iter().any(|t| matches!(t.state, TaskState::AwaitingApproval { .. }));
+        let approvals = self.tasks.iter().any(waits_for_approval);
         let merges = self.lanes.iter().any(|lane| lane.state.waits_for_person());
         if self.tasks.iter().all(fine) && self.no_lane_failed() && (approvals || merges) {
             Outcome::AwaitingMerge
@@ -227,4 +225,10 @@ impl Run {
         matches!(state, LaneState::Merged | LaneState::AwaitingApproval)
             || (state == LaneState::Active && parent_of_such())
     }
+}
+
+/// A person has to let its work or its plan through.
+fn waits_for_approval(task: &TaskRecord) -> bool {
+    use TaskState as S;
+    matches!(task.state, S::AwaitingApproval { .. } | S::AwaitingPlanApproval { .. })
 }

@@ -81,6 +81,7 @@ impl Run {
             self.note(desk, task, What::Remark, Some(what.clone()));
             self.tasks[task.at()].more_mut().adopt = Some(news.head.clone());
             self.task_event(desk, task, TaskEvent::Retried, Some(what));
+            self.wait_again(desk, task);
             return;
         }
         let unheard = watched.unheard();

@@ -2,11 +2,12 @@
 //! wanted is kept, the rest is done in a new run that begins where the old one stands.
 
 use crate::failure::Failure;
-use crate::graph::{Diff, Graph, LaneIx, TaskIx, diff};
+use crate::graph::{Diff, Graph, LaneIx, TaskIx, diff, grow};
 use crate::ids::{RunName, TaskId};
 use crate::orchestrator::command::Resubmission;
+use crate::orchestrator::growth::Plans;
 use crate::orchestrator::world::{Desk, Run};
-use crate::state::{LaneRecord, LaneState, TaskRecord, TaskState};
+use crate::state::{Growth, LaneRecord, LaneState, TaskRecord, TaskState};
 
 /// What a run takes over from an earlier one.
 pub(crate) struct Carried {
@@ -32,7 +33,10 @@ impl Run {
                 .hint("submit the graph without it"));
         }
         let alive: Vec<String> = (self.graph().tasks().iter().zip(&self.tasks))
-            .filter(|(_, record)| record.state.attempt().is_some())
+            .filter(|(_, record)| {
+                let planned = matches!(record.state, TaskState::AwaitingPlanApproval { .. });
+                planned || record.state.attempt().is_some()
+            })
             .map(|(spec, record)| format!("`{}` is {}", spec.id, record.state.word()))
             .collect();
         if !alive.is_empty() {
@@ -61,6 +65,40 @@ impl Run {
         }
         let summary = sides.summary(&diff);
         Ok(Carried { tasks, lanes, summary })
+    }
+
+    /// Adds to a graph that goes on from this run what plans added to it, as far as the results of
+    /// who planned it are kept: a plan is done again with its task.
+    pub(crate) fn with_plans(&self, new: &mut Graph) -> Plans {
+        let grown = self.record.grown.iter().zip(&self.info.plans);
+        let mut wanted: Vec<(&Growth, &String)> = grown.collect();
+        loop {
+            let (graph, plans) = self.grown_again(new, &wanted);
+            let kept = kept(self, &graph, &diff(self.graph(), &graph));
+            let parents = || plans.grown.iter().map(|growth| kept[growth.parent.at()]);
+            if parents().all(|before| before.is_some()) {
+                *new = graph;
+                return plans;
+            }
+            let stays: Vec<TaskIx> = parents().flatten().collect();
+            wanted.retain(|(growth, _)| stays.contains(&growth.parent));
+        }
+    }
+
+    fn grown_again(&self, new: &Graph, wanted: &[(&Growth, &String)]) -> (Graph, Plans) {
+        let (mut graph, mut plans) = (new.clone(), Plans::default());
+        for (growth, source) in wanted {
+            let Some(parent) = graph.lookup_task(&self.graph().task(growth.parent).id) else {
+                continue;
+            };
+            let read = crate::graph::load_plan(source.as_bytes()).ok();
+            if let Some(grown) = read.and_then(|read| grow(&graph, parent, &read).ok()) {
+                graph = grown;
+                plans.grown.push(Growth { parent, digest: growth.digest.clone() });
+                plans.sources.push((*source).clone());
+            }
+        }
+        (graph, plans)
     }
 
     fn lane_being_merged(&self) -> Option<LaneIx> {

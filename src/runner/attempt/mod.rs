@@ -6,6 +6,7 @@
 
 pub(crate) mod command;
 mod ears;
+mod plans;
 mod prepare;
 mod record;
 mod teardown;
@@ -157,7 +158,7 @@ impl Attempt<'_> {
             }
         };
         let came = match self.context.adopt {
-            Some(_) => self.adopt(ears).await,
+            Some(_) => self.adopt(&mut record, ears).await,
             None => self.line(&mut record, ears).await,
         };
         let outcome = match came {
@@ -206,6 +207,7 @@ impl Attempt<'_> {
             self.step(Step::Gating);
             let collected = self.collect(&prepared, round - 1).await?;
             crash::point("attempt.collected");
+            self.look_for_plan(&collected, record).await?;
             match self.demand_work(&collected, record) {
                 Err(_) if asks && record.refused.is_empty() => {
                     may_go_on(&mut ears)?;
@@ -216,6 +218,7 @@ impl Attempt<'_> {
                 demanded => demanded?,
             }
             self.demand_word(&prepared, record)?;
+            self.demand_plan(record)?;
             let gated = tokio::select! {
                 gated = self.gate(&collected.commit, round, resumed) => gated?,
                 // The gate is ended with everything else that this attempt began.
@@ -267,7 +270,8 @@ impl Attempt<'_> {
     /// Ending well with nothing done is no success unless the task may.
     fn demand_work(&self, collected: &Collected, record: &Record) -> Result<(), Break> {
         let nothing = collected.commits == 0;
-        let may = record.said_no_changes() || self.spec().pr == PrPolicy::Never;
+        let planned = self.spec().plan && record.plan.is_some();
+        let may = record.said_no_changes() || planned || self.spec().pr == PrPolicy::Never;
         if !nothing || may {
             return Ok(());
         }

@@ -12,7 +12,8 @@ use crate::agents::signals::{FileAction, Signal, Signalled};
 use crate::ids::ProfileName;
 use crate::runner::files;
 use crate::state::{
-    Answer, AttemptEnd, AttemptOutcome, Concern, ConcernKind, Question, Session, Spent, Usage,
+    Answer, AttemptEnd, AttemptOutcome, Concern, ConcernKind, PlanFound, Question, Session, Spent,
+    Usage,
 };
 
 /// Numbers of questions that come by an agent's own protocol begin here; signals count from 1.
@@ -51,6 +52,8 @@ pub(crate) struct Record {
     spends: u32,
     /// The model that does the work, if the agent says.
     model: Option<String>,
+    /// What the agent plans to be done after it.
+    pub(crate) plan: Option<PlanFound>,
     /// The profile that does the work.
     pub(crate) profile: Option<ProfileName>,
     /// The conversation, to go on with.
@@ -89,6 +92,7 @@ impl Record {
             usage: Usage::default(),
             spends: 0,
             model: None,
+            plan: None,
             profile: None,
             session: None,
             tools: BTreeSet::new(),
@@ -197,11 +201,11 @@ impl Record {
                 self.outputs.push(Declared { path, action, category });
             }
             Signal::Note { to, text } => self.notes.push((to.to_string(), text)),
+            Signal::Plan { text } => self.plan = Some(PlanFound { file: None, text }),
             // Only a reviewer's word on a change counts.
             Signal::Ask { .. }
             | Signal::Approve {}
             | Signal::Object { .. }
-            | Signal::Plan { .. }
             | Signal::Progress { .. } => {}
         }
     }
@@ -229,6 +233,7 @@ impl Record {
             concerns: self.concerns.clone(),
             usage: self.usage,
             session: self.session.clone().map(Box::new),
+            plan: self.plan.clone().map(Box::new),
         }
     }
 

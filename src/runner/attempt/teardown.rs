@@ -15,7 +15,8 @@ use crate::runner::attempt::record::Record;
 use crate::runner::files;
 use crate::runner::project::{told, trouble};
 use crate::state::{
-    AttemptEnd, AttemptOutcome, Concern, ConcernKind, FailureClass, Proposal, Session, Usage,
+    AttemptEnd, AttemptOutcome, Concern, ConcernKind, FailureClass, PlanFound, Proposal, Session,
+    Usage,
 };
 
 /// Marks an attempt whose worktree holds work that exists nowhere else.
@@ -30,6 +31,8 @@ struct Ended {
     usage: Usage,
     #[serde(default)]
     session: Option<Session>,
+    #[serde(default)]
+    plan: Option<Box<PlanFound>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -197,6 +200,7 @@ impl Attempt<'_> {
             concerns: end.concerns.clone(),
             usage: end.usage,
             session: end.session.as_deref().cloned(),
+            plan: end.plan.clone(),
         };
         files::write_json(&self.records.join("result.json"), &ended)
     }
@@ -218,6 +222,7 @@ impl Attempt<'_> {
             concerns: ended.concerns,
             usage: ended.usage,
             session: ended.session.map(Box::new),
+            plan: ended.plan,
         })
     }
 }

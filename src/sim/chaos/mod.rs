@@ -16,16 +16,17 @@ use std::task::{Context, Poll, Waker};
 use crate::entropy::Entropy;
 use crate::graph::{self, Graph};
 use crate::ids::{RunId, RunName, TaskId};
+use crate::orchestrator::growth;
 use crate::orchestrator::step::Turn;
 use crate::orchestrator::world::World;
-use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, Target, Undo, Verb};
+use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, OnPlan, Target, Undo, Verb};
 use crate::runner::{Report, RunInfo, ToAttempt};
 use crate::scheduler::Policy;
 use crate::state::{
     self, Effect, EffectKey, LaneState, Part, ProjectRecord, RunOptions, RunRecord, RunState,
     TaskState,
 };
-use crate::store::{MemoryStore, Store as _};
+use crate::store::{MemoryStore, Store as _, StoredRun};
 use crate::time::Timestamp;
 
 use oracle::Violation;
@@ -50,6 +51,8 @@ pub struct Explored {
     pub verbs: u32,
     /// Attempts that were begun.
     pub attempts: u32,
+    /// Plans that became tasks.
+    pub plans: u32,
 }
 
 /// Plays the schedule of `seed`; the promise that it broke, if it broke one.
@@ -58,8 +61,9 @@ pub fn explore(seed: u64) -> Result<Explored, String> {
     let played = chaos.play();
     played.map_err(|violation| {
         let story = chaos.story.iter().cloned().collect::<Vec<_>>().join("\n");
-        format!("seed {seed}: {violation}\n\n{}\n{story}", chaos.info.source)
+        format!("seed {seed}: {violation}\n\n{}\n{story}", chaos.submitted.source)
     })?;
+    chaos.explored.plans = u32::try_from(chaos.info().plans.len()).unwrap_or(u32::MAX);
     Ok(chaos.explored)
 }
 
@@ -84,7 +88,8 @@ pub(crate) struct Chaos {
     store: MemoryStore,
     pub(crate) world: World,
     pub(crate) outside: Outside,
-    pub(crate) info: Arc<RunInfo>,
+    /// The run as it was submitted.
+    submitted: Arc<RunInfo>,
     slots: u32,
     clock: Timestamp,
     inbox: VecDeque<Event>,
@@ -110,7 +115,7 @@ impl Chaos {
             store,
             world,
             outside,
-            info,
+            submitted: info,
             slots,
             clock: Timestamp(1_000_000),
             inbox: VecDeque::new(),
@@ -122,7 +127,7 @@ impl Chaos {
 
     fn play(&mut self) -> Result<(), Violation> {
         self.world.begin(self.clock);
-        self.world.submit(self.info.clone(), record(&self.info), None);
+        self.world.submit(self.submitted.clone(), record(&self.submitted), None);
         self.conclude(false)?;
         for _ in 0..DISTURBANCES {
             self.disturb()?;
@@ -174,7 +179,7 @@ impl Chaos {
         if pick < jobs {
             let job = self.jobs.swap_remove(pick as usize);
             oracle::may_do(self, &job)?;
-            let report = self.outside.carry_out(&self.info, &job);
+            let report = self.outside.carry_out(&self.info(), &job);
             self.tell(format!("  outside: {} -> {report:?}", job.key()));
             self.inbox.push_back(Event::Report(job.key(), report));
         } else if let Some(key) = agents.get((pick - jobs) as usize) {
@@ -189,19 +194,20 @@ impl Chaos {
     /// A person asks for something, sensible or not.
     fn ask(&mut self) {
         if self.dice.below(12) == 0 {
-            let project = (self.dice.below(2) == 0).then(|| self.info.project.id.clone());
+            let project = (self.dice.below(2) == 0).then(|| self.info().project.id.clone());
             let verb = match self.dice.below(2) {
                 0 => GlobalVerb::Pause { project },
                 _ => GlobalVerb::Resume { project },
             };
             return self.global(verb);
         }
-        let graph = &self.info.graph;
+        let info = self.info();
+        let graph = &info.graph;
         let task = graph.tasks()[self.dice.below(graph.tasks().len() as u64) as usize].id.clone();
         let lane = graph.lanes()[self.dice.below(graph.lanes().len() as u64) as usize].id.clone();
         let target =
             if self.dice.below(2) == 0 { Target::Task(task.clone()) } else { Target::Lane(lane) };
-        let verb = match self.dice.below(20) {
+        let verb = match self.dice.below(22) {
             0..3 => {
                 let (note, fresh) = (Some("again".to_owned()), self.dice.below(2) == 0);
                 let downstream = self.dice.below(2) == 0;
@@ -217,10 +223,20 @@ impl Chaos {
             12..14 => Verb::Rewind { task, note: None, downstream: self.dice.below(2) == 0 },
             14 => Verb::Steer { task, text: "use the ledger".to_owned() },
             15 => Verb::Reprioritise { task, priority: self.dice.below(3) as i32 },
+            20 | 21 => Verb::Plan { task, what: self.on_plan(), shown: None },
             16 | 17 => Verb::Answer { task, text: "yes".to_owned() },
             _ => Verb::Undo { what: self.undo(task, target) },
         };
         self.command(verb);
+    }
+
+    fn on_plan(&mut self) -> OnPlan {
+        match self.dice.below(6) {
+            0 => OnPlan::Discard,
+            1 => OnPlan::Change { note: "smaller".to_owned() },
+            2 => OnPlan::Edit { text: "## Another\n\nWhat a person wants instead.\n".to_owned() },
+            _ => OnPlan::Approve,
+        }
     }
 
     fn undo(&mut self, task: TaskId, target: Target) -> Undo {
@@ -346,7 +362,7 @@ impl Chaos {
         if self.world.runs.is_empty() {
             // It died before the submission was durable: the person submits again.
             self.world.begin(self.clock);
-            self.world.submit(self.info.clone(), record(&self.info), None);
+            self.world.submit(self.submitted.clone(), record(&self.submitted), None);
             return self.conclude(false);
         }
         let owed = self.world.runs[&RunId(1)].owed();
@@ -362,9 +378,24 @@ impl Chaos {
         let mut world = World::new(counters, Policy::of_slots(self.slots), 7);
         now(world.restore(&self.store, self.clock)).expect("BUG: memory");
         if let Some(stored) = now(self.store.load(RunId(1))).expect("BUG: memory") {
-            world.adopt(self.info.clone(), stored);
+            world.adopt(Arc::new(self.as_stored(&stored)), stored);
         }
         world
+    }
+
+    /// The run as it is, with what plans added.
+    pub(crate) fn info(&self) -> Arc<RunInfo> {
+        let run = self.world.runs.get(&RunId(1));
+        run.map_or_else(|| self.submitted.clone(), |run| run.info.clone())
+    }
+
+    /// The run as a store has it.
+    fn as_stored(&self, stored: &StoredRun) -> RunInfo {
+        let mut info = RunInfo::clone(&self.submitted);
+        let graph = growth::grown(info.graph, &stored.run.grown, &stored.plans);
+        info.graph = graph.expect("BUG: it was written so");
+        info.plans.clone_from(&stored.plans);
+        info
     }
 
     /// Everybody helps the run to its end: agents work, people answer and approve. Whether it is
@@ -431,7 +462,7 @@ impl Chaos {
     fn what_people_owe(&self) -> Vec<Verb> {
         let run = &self.world.runs[&RunId(1)];
         // What is being taken back takes no decision.
-        let undoing = self.info.graph.lane_ixs().any(|lane| run.is_undoing(lane));
+        let undoing = self.info().graph.lane_ixs().any(|lane| run.is_undoing(lane));
         if run.record.cancelled || undoing {
             return Vec::new();
         }
@@ -439,7 +470,7 @@ impl Chaos {
         if run.record.paused {
             verbs.push(Verb::Resume { task: None });
         }
-        for (task, record) in self.info.graph.tasks().iter().zip(&run.tasks) {
+        for (task, record) in self.info().graph.tasks().iter().zip(&run.tasks) {
             let id = task.id.clone();
             let state = record.state;
             if matches!(state, TaskState::WaitingInput { .. }) && record.ending().is_none() {
@@ -448,9 +479,13 @@ impl Chaos {
                 verbs.push(Verb::Approve { target: Target::Task(id), commit: None });
             } else if matches!(state, TaskState::Paused { .. }) {
                 verbs.push(Verb::Resume { task: Some(id) });
+            } else if matches!(state, TaskState::AwaitingPlanApproval { .. }) {
+                let broken = record.plan().is_none_or(|plan| plan.problem.is_some());
+                let what = if broken { OnPlan::Discard } else { OnPlan::Approve };
+                verbs.push(Verb::Plan { task: id, what, shown: None });
             }
         }
-        for (lane, record) in self.info.graph.lanes().iter().zip(&run.lanes) {
+        for (lane, record) in self.info().graph.lanes().iter().zip(&run.lanes) {
             if record.state == LaneState::AwaitingApproval {
                 verbs.push(Verb::Approve { target: Target::Lane(lane.id.clone()), commit: None });
             }
@@ -461,10 +496,10 @@ impl Chaos {
     pub(crate) fn describe(&self) -> String {
         let view = self.world.view(RunId(1)).expect("BUG: the run is there");
         let mut lines = vec![format!("run {}", view.run.state)];
-        for (task, record) in self.info.graph.tasks().iter().zip(&view.tasks) {
+        for (task, record) in self.info().graph.tasks().iter().zip(&view.tasks) {
             lines.push(format!("{} {} {:?}", task.id, record.state, record.more));
         }
-        for (lane, record) in self.info.graph.lanes().iter().zip(&view.lanes) {
+        for (lane, record) in self.info().graph.lanes().iter().zip(&view.lanes) {
             lines.push(format!("lane {} {} {:?}", lane.id, record.state, record.queue));
         }
         let effects = self.world.runs[&RunId(1)].effects.keys();
@@ -481,6 +516,7 @@ fn run_info(source: String, graph: Graph) -> RunInfo {
         teardown: graph::Teardown::Always,
         graph,
         source,
+        plans: Vec::new(),
         submitter: SUBMITTER.to_owned(),
         continues: Vec::new(),
     }
@@ -504,5 +540,6 @@ fn record(info: &RunInfo) -> RunRecord {
         warned: false,
         waits_for: Vec::new(),
         continues: Vec::new(),
+        grown: Vec::new(),
     }
 }

@@ -51,7 +51,8 @@ pub(super) fn may_do(chaos: &Chaos, job: &Effect) -> Result<(), Violation> {
         return Ok(());
     }
     let Effect::MergeLane { lane, .. } = job else { return Ok(()) };
-    let tasks = chaos.info.graph.lane_tasks(*lane);
+    let info = chaos.info();
+    let tasks = info.graph.lane_tasks(*lane);
     let done = |task: &TaskIx| run.tasks[task.at()].state.is_success();
     promised(tasks.iter().all(done), "a lane is merged that is not done", chaos)
 }
@@ -87,7 +88,21 @@ pub(super) fn always(chaos: &Chaos) -> Result<(), Violation> {
         run.left.iter().map(|l| (l.tasks, l.children, l.dead_ends)).collect::<Vec<_>>()
     };
     promised(left(run) == left(other), "a restart would count what is left otherwise", chaos)?;
+    in_order(chaos)?;
     once(chaos)
+}
+
+/// Whatever could start has everything that it waits for, what plans put before it included.
+fn in_order(chaos: &Chaos) -> Result<(), Violation> {
+    let run = &chaos.world.runs[&RunId(1)];
+    let graph = run.graph();
+    let mut ready = graph.order().iter().filter(|t| run.tasks[t.at()].state == TaskState::Ready);
+    let has_all = |task: &TaskIx| {
+        let released =
+            |parent: &TaskIx| run.releases_dependents(*parent, run.tasks[parent.at()].state);
+        graph.parents(*task).iter().all(released)
+    };
+    promised(ready.all(has_all), "a task could start before what it waits for", chaos)
 }
 
 /// The pull request of each attempt is merged at most once.
@@ -121,7 +136,7 @@ pub(super) fn at_rest(chaos: &Chaos) -> Result<(), Violation> {
         let silent = view.waiting[at].is_none();
         let done = record.state.is_success() || record.state == TaskState::Cancelled;
         promised(done == silent, "a task does not run and nothing says why", chaos)?;
-        let lane = view.lanes[chaos.info.graph.tasks()[at].lane.at()].state;
+        let lane = view.lanes[chaos.info().graph.tasks()[at].lane.at()].state;
         let closed = lane == LaneState::Failed { why: LaneFailure::Task };
         let shut = record.state == TaskState::Ready && closed && view.run.fatal.is_none();
         promised(!shut || view.run.cancelled, "a ready task is shut out by its lane", chaos)?;

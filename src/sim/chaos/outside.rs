@@ -10,7 +10,7 @@ use crate::runner::{Report, RunInfo, StepFailure, ToAttempt};
 use crate::sim::chaos::others::Others;
 use crate::state::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Effect, EffectKey, FailureClass, LaneCheck,
-    ParkReason, Part, Proposal, Question, Step, Usage,
+    ParkReason, Part, PlanFound, Proposal, Question, Step, Usage,
 };
 use crate::time::Timestamp;
 
@@ -33,12 +33,29 @@ pub(crate) struct Outside {
     asked: BTreeSet<EffectKey>,
     /// Attempts that have had their question.
     questioned: BTreeSet<EffectKey>,
+    /// What attempts left to be done after them.
+    plans: BTreeMap<EffectKey, PlanFound>,
     pub(crate) merges: BTreeMap<EffectKey, Vec<CommitId>>,
     heads: BTreeMap<LaneIx, CommitId>,
     pub(crate) ahead: BTreeMap<LaneIx, u32>,
     target: CommitId,
     commits: u64,
     others: Others,
+}
+
+/// A plan of few steps, in a chain or side by side; now and then one that is none.
+fn plan(dice: &mut Entropy) -> String {
+    match dice.below(8) {
+        0 => "too short".to_owned(),
+        1 => "---\nauto_tasks: false\n---\n## Step\n\nThis is not to become a task.\n".to_owned(),
+        2 => "```yaml\ntasks: [{id: a, description: x, dependencies: [a]}]\n```\n".to_owned(),
+        3 | 4 => "```yaml\ntasks: [{id: t0, description: x}, {id: b, description: x}, \
+                  {id: c, description: x, dependencies: [b]}]\n```\n"
+            .to_owned(),
+        _ => (0..=dice.below(3))
+            .map(|n| format!("## Part {n}\n\nWhat is to be done in it.\n\n"))
+            .collect(),
+    }
 }
 
 fn commit(number: u64) -> CommitId {
@@ -57,6 +74,7 @@ impl Outside {
             followed: BTreeSet::new(),
             asked: BTreeSet::new(),
             questioned: BTreeSet::new(),
+            plans: BTreeMap::new(),
             merges: BTreeMap::new(),
             heads: BTreeMap::new(),
             ahead: BTreeMap::new(),
@@ -144,6 +162,10 @@ impl Outside {
                 }
                 _ => {
                     let outcome = self.outcome();
+                    if self.chance(2) {
+                        let text = plan(&mut self.dice);
+                        self.plans.insert(key, PlanFound { file: None, text });
+                    }
                     self.attempts.insert(key, Life::Ended(outcome));
                     Vec::new()
                 }
@@ -183,7 +205,8 @@ impl Outside {
             Concern { kind: ConcernKind::Design, attempt: key.attempt, text: "?".to_owned() };
         let concerns = if doubts { vec![doubt] } else { Vec::new() };
         let usage = Usage::default();
-        Report::AttemptEnded(AttemptEnd { session: None, outcome, summary: None, concerns, usage })
+        let (session, summary, plan) = (None, None, self.plans.get(&key).cloned().map(Box::new));
+        Report::AttemptEnded(AttemptEnd { session, outcome, summary, concerns, usage, plan })
     }
 
     /// An attempt is told something. Nobody hears who does not follow, and who has ended.

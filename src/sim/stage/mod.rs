@@ -11,7 +11,7 @@ use crate::ids::{CommitId, LaneId, RunId, TaskId};
 use crate::runner::{Executor, Found, Job, Report, Reporter, ToAttempt};
 use crate::state::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Effect, EffectKey, FailureClass, ParkReason,
-    Proposal, Question, Spent, Step, Tokens, Usage,
+    PlanFound, Proposal, Question, Spent, Step, Tokens, Usage,
 };
 use crate::time::Timestamp;
 
@@ -24,6 +24,10 @@ pub enum Act {
     Succeed,
     /// Proposes a commit, with a doubt about the design.
     Doubt(String),
+    /// Proposes a commit, and leaves a plan.
+    Plan(String),
+    /// Leaves a plan and has nothing to merge.
+    PlanOnly(String),
     /// Ends well with nothing to merge.
     NoChanges,
     /// Fails.
@@ -214,10 +218,11 @@ impl Inner {
                     free: false,
                 })];
             }
-            (None, Act::Succeed | Act::Conflict | Act::StumbleAtMerge | Act::Doubt(_)) => {
-                AttemptOutcome::Proposed(self.proposal())
-            }
-            (None, Act::NoChanges) => AttemptOutcome::NoChanges,
+            (
+                None,
+                Act::Succeed | Act::Conflict | Act::StumbleAtMerge | Act::Doubt(_) | Act::Plan(_),
+            ) => AttemptOutcome::Proposed(self.proposal()),
+            (None, Act::NoChanges | Act::PlanOnly(_)) => AttemptOutcome::NoChanges,
             (None, Act::Fail(class)) => {
                 let class = *class;
                 AttemptOutcome::Failed { class, message: "as scripted".into(), kept: None }
@@ -227,14 +232,19 @@ impl Inner {
             }
         };
         let mut concerns = Vec::new();
+        let mut plan = None;
+        if let Act::Plan(text) | Act::PlanOnly(text) = &act {
+            let file = matches!(act, Act::Plan(_)).then(|| "plan.md".to_owned());
+            plan = Some(Box::new(PlanFound { file, text: text.clone() }));
+        }
         if let Act::Doubt(text) = act {
             concerns.push(Concern { kind: ConcernKind::Design, attempt: key.attempt, text });
         }
         let attempt = self.attempts.get_mut(&key).expect("BUG: it was just found");
         attempt.outcome = Some(outcome.clone());
-        let (summary, mut usage) = (None, Usage::default());
+        let (summary, session, mut usage) = (None, None, Usage::default());
         attempt.spent.iter().for_each(|spent| usage += spent.usage);
-        vec![Report::AttemptEnded(AttemptEnd { outcome, summary, concerns, usage, session: None })]
+        vec![Report::AttemptEnded(AttemptEnd { outcome, summary, concerns, usage, session, plan })]
     }
 
     fn proposal(&mut self) -> Proposal {

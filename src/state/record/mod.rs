@@ -1,6 +1,7 @@
 //! What is kept of every run, lane, task and attempt: the rows of the store and, unchanged, the
 //! cells of the engine's world.
 
+mod plan;
 mod project;
 mod pull;
 
@@ -15,6 +16,7 @@ use crate::state::run::RunState;
 use crate::state::task::TaskState;
 use crate::time::Timestamp;
 
+pub use plan::{Growth, PlanDecision, PlanFound, PlanRecord};
 pub use project::{MergeMethod, ProjectRecord, ProjectSettings, Weight};
 pub use pull::{Approval, Objection, PullNews, PullStanding, Watched};
 
@@ -60,6 +62,9 @@ pub struct RunRecord {
     /// What it still waits for of [`RunOptions::after`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<After>,
+    /// What plans added to its graph, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grown: Vec<Growth>,
 }
 
 /// What a submitter may set above the graph.
@@ -177,6 +182,11 @@ impl TaskRecord {
         self.more.as_ref()?.watched.as_ref()?.held.as_deref()
     }
 
+    /// The plan that its last attempt left.
+    pub fn plan(&self) -> Option<&PlanRecord> {
+        self.more.as_ref()?.plan.as_deref()
+    }
+
     /// Doubts raised by the attempt that counts.
     pub fn concerns(&self) -> &[Concern] {
         self.more.as_ref().map_or(&[], |more| &more.concerns)
@@ -247,6 +257,9 @@ pub struct TaskMore {
     /// Who decided what on the pull request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
+    /// The plan that its last attempt left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Box<PlanRecord>>,
     /// Who skipped, stopped or cancelled it, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<ByHand>,

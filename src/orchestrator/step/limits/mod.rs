@@ -109,6 +109,7 @@ impl Run {
         match desk.policy.resume {
             Resume::Auto => {
                 self.task_event(desk, task, TaskEvent::Unparked, None);
+                self.wait_again(desk, task);
             }
             Resume::Ask => {
                 let event = TaskEvent::Parked { until: None, why };

@@ -5,6 +5,7 @@ mod allowing;
 mod approvals;
 mod ending;
 mod holding;
+mod plans;
 mod redo;
 mod talk;
 mod undo;
@@ -74,6 +75,9 @@ impl Run {
             Verb::Approve { target, commit } => self.approve(desk, &plan, target, commit.as_ref()),
             Verb::Reject { target, commit, note } => {
                 self.reject(desk, &plan, target, commit.as_ref(), note.as_deref())
+            }
+            Verb::Plan { task, what, shown } => {
+                self.decide_plan(desk, &plan, task, what, shown.as_deref())
             }
             Verb::Answer { task, text } => self.answer(desk, &plan, task, text),
             Verb::Steer { task, text } => self.steer(desk, &plan, task, text),

@@ -50,6 +50,9 @@ impl Run {
                 format!("retry or skip `{}`, which blocks it", self.graph().task(root).id)
             } else if state.is_success() {
                 format!("have it done again: `taskloom rewind {}/{id}`", self.info.name)
+            } else if matches!(state, TaskState::AwaitingPlanApproval { .. }) {
+                let name = &self.info.name;
+                format!("ask for another plan: `taskloom plan changes {name}/{id} --note TEXT`")
             } else {
                 "only failed, stopped, cancelled and stale tasks are retried".to_owned()
             };
@@ -90,7 +93,7 @@ impl Run {
     }
 
     /// One more attempt, whatever the limit: a person asked for it.
-    fn again(&mut self, desk: &mut Desk, task: TaskIx, how: How<'_>) {
+    pub(super) fn again(&mut self, desk: &mut Desk, task: TaskIx, how: How<'_>) {
         let limit = self.max_attempts(task);
         let record = &mut self.tasks[task.at()];
         record.spent = record.spent.min(limit - 1);
@@ -135,7 +138,9 @@ impl Run {
                 ))
                 .hint(format!("stop it first: `taskloom stop {name}/{other}`; or wait")));
             }
-            if state.is_success() && self.lane_can_go_back(other).is_ok() {
+            let done =
+                state.is_success() || matches!(state, TaskState::AwaitingPlanApproval { .. });
+            if done && self.lane_can_go_back(other).is_ok() {
                 stale.push(other);
             }
         }
@@ -233,7 +238,9 @@ impl Run {
             return Ok(nothing(format!("task `{id}` is already skipped")));
         }
         if state.next(TaskEvent::Skipped).is_err() {
-            let hint = if is_alive(state) {
+            let hint = if matches!(state, TaskState::AwaitingPlanApproval { .. }) {
+                format!("go on without its plan: `taskloom plan discard {}/{id}`", self.info.name)
+            } else if is_alive(state) {
                 format!("stop it first: `taskloom stop {}/{id}`", self.info.name)
             } else {
                 "only tasks that have not succeeded are skipped".to_owned()

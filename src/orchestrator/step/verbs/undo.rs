@@ -293,6 +293,7 @@ impl Run {
             }
             Verb::Approve { target: Target::Task(id), .. }
             | Verb::Reject { target: Target::Task(id), .. }
+            | Verb::Plan { task: id, .. }
             | Verb::Undo { what: Undo::Task { task: id } | Undo::After { task: id } }
             | Verb::Stop { task: id }
             | Verb::Allow { task: id, .. }
@@ -358,7 +359,9 @@ impl Run {
             for other in self.info.clone().graph.descendants(*task) {
                 let done = matches!(
                     self.tasks[other.at()].state,
-                    TaskState::Merged | TaskState::Completed
+                    TaskState::Merged
+                        | TaskState::Completed
+                        | TaskState::AwaitingPlanApproval { .. }
                 );
                 if done {
                     let why = Some(format!("`{}` was taken back", self.graph().task(*task).id));

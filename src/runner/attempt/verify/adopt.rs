@@ -1,5 +1,6 @@
 //! Work that somebody else pushed to the task's branch: verified like an agent's, without one.
 
+use crate::runner::attempt::record::Record;
 use crate::runner::attempt::verify::gate::Gate;
 use crate::runner::attempt::{Attempt, Break, Ears};
 use crate::runner::job::StepFailure;
@@ -10,6 +11,7 @@ impl Attempt<'_> {
     /// Brings in what stands on the task's branch where others push, and verifies it.
     pub(in crate::runner::attempt) async fn adopt(
         &self,
+        record: &mut Record,
         mut ears: Ears,
     ) -> Result<AttemptOutcome, Break> {
         self.step(Step::Gating);
@@ -23,6 +25,7 @@ impl Attempt<'_> {
         let lane = branch(&branches.lane(&self.run.graph.lane(self.spec().lane).id));
         let lane = head_of(&self.project, &lane).await?;
         let collected = self.measure(&lane, commit.clone()).await?;
+        self.look_for_plan(&collected, record).await?;
         let gated = tokio::select! {
             gated = self.gate(&commit, 1, false) => gated?,
             () = ears.stopped() => return Err(AttemptOutcome::Stopped { kept: Some(commit) }.into()),

@@ -1,6 +1,6 @@
 //! Brings the agent's work into the engine's repository and looks at what it is.
 
-use crate::git::{self, Changes, Checkout, Kind, RefChange, RefName, Why};
+use crate::git::{self, Changes, Checkout, How, Kind, RefChange, RefName, Why};
 use crate::ids::CommitId;
 use crate::notify::Output;
 use crate::runner::attempt::prepare::Prepared;
@@ -32,6 +32,8 @@ pub(in crate::runner::attempt) struct Collected {
     pub(in crate::runner::attempt) deletions: u32,
     /// Paths that a person must let through, with the reason.
     pub(in crate::runner::attempt) protected: Vec<String>,
+    /// Files of it that may be plans, the likeliest first.
+    pub(in crate::runner::attempt) plans: Vec<String>,
 }
 
 impl Collected {
@@ -41,7 +43,7 @@ impl Collected {
         base: &CommitId,
         evidence: Option<Evidence>,
     ) -> Proposal {
-        let Self { commit, commits, files, insertions, deletions, protected } = self;
+        let Self { commit, commits, files, insertions, deletions, protected, plans: _ } = self;
         let base = base.clone();
         Proposal { base, commits, files, insertions, deletions, protected, commit, evidence }
     }
@@ -74,6 +76,7 @@ impl Attempt<'_> {
             insertions: count(changes.insertions()),
             deletions: count(changes.deletions()),
             protected: protected(&changes),
+            plans: plans(&changes),
             commit,
         })
     }
@@ -172,6 +175,31 @@ fn invalid(error: &crate::git::Error) -> StepFailure {
     failure
 }
 
+/// Where some agents keep their plans, below a directory that is protected.
+const AGENT_PLAN: &str = ".claude/plan.md";
+
+/// Where plans are looked for, the likeliest place first; a directory stands for the Markdown in it.
+const PLANS: &[&str] = &[".taskloom/plan.md", AGENT_PLAN, "plan.md", "docs/plans/", "plans/"];
+
+/// Files that may be plans and were added or changed, the likeliest first.
+fn plans(changes: &Changes) -> Vec<String> {
+    let written = changes.files.iter().filter(|change| {
+        let file = matches!(change.kind, Kind::File | Kind::Executable);
+        file && matches!(change.how, How::Added | How::Modified)
+    });
+    let place = |path: &str| {
+        PLANS.iter().position(|place| match path.strip_prefix(place) {
+            Some(rest) if place.ends_with('/') => !rest.contains('/') && rest.ends_with(".md"),
+            Some(rest) => rest.is_empty(),
+            None => false,
+        })
+    };
+    let mut found: Vec<(usize, &str)> =
+        written.filter_map(|change| Some((place(&change.path)?, change.path.as_str()))).collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, path)| path.to_owned()).collect()
+}
+
 fn protected(changes: &Changes) -> Vec<String> {
     let reason = |change: &crate::git::Change| {
         let path = &change.path;
@@ -184,6 +212,8 @@ fn protected(changes: &Changes) -> Vec<String> {
             Kind::Symlink { target } if leaves_tree(path, target.as_deref()) => {
                 Some(format!("`{path}` is a link out of the tree"))
             }
+            // Nothing reads it but who is asked for a plan, and a person sees it.
+            Kind::File if path == AGENT_PLAN => None,
             _ if guarded => Some(format!("`{path}` is a protected path")),
             Kind::File | Kind::Executable | Kind::Symlink { .. } => None,
         }
