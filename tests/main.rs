@@ -15,6 +15,7 @@ mod graphs;
 mod logs;
 mod model;
 mod pictures;
+mod plans;
 mod queue;
 mod reload;
 mod runs;

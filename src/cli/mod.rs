@@ -6,6 +6,7 @@ mod inspect;
 mod mcp;
 mod out;
 mod pictures;
+mod plan;
 mod projects;
 mod refs;
 mod run;
@@ -95,6 +96,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Attach(args) => inspect::attach(common, &args.task).await,
         Command::Usage(args) => inspect::usage::usage(common, &args).await,
         Command::Project { command } => projects::project(common, command).await,
+        Command::Plan { command } => plan::plan(common, command).await,
         Command::Verb(verb) => verbs::carry_out(common, verb).await,
         Command::Gc(args) => upkeep::gc(common, &args).await,
         Command::Mcp => mcp::mcp(common).await,

@@ -8,6 +8,9 @@ use std::str::FromStr;
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{CommitId, RunId};
 
+/// Hexadecimal digits of a plan's digest.
+const DIGEST_CHARS: usize = 16;
+
 /// What a button does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Press {
@@ -73,11 +76,19 @@ pub enum Press {
     StopTask,
     /// Go on with a task.
     ResumeTask,
+    /// Make a plan tasks of its run.
+    ApprovePlan,
+    /// Edit a plan.
+    EditPlan,
+    /// Ask for a note, then have the agent plan again.
+    ChangePlan,
+    /// Go on without a plan.
+    DiscardPlan,
 }
 
 impl Press {
     /// Every verb.
-    pub const ALL: [Press; 31] = [
+    pub const ALL: [Press; 35] = [
         Self::Retry,
         Self::RetryNote,
         Self::RetryDown,
@@ -109,6 +120,10 @@ impl Press {
         Self::Switch,
         Self::StopTask,
         Self::ResumeTask,
+        Self::ApprovePlan,
+        Self::EditPlan,
+        Self::ChangePlan,
+        Self::DiscardPlan,
     ];
 
     /// Its name in a custom id. Never renamed: old messages keep it.
@@ -146,7 +161,63 @@ impl Press {
             Self::Switch => "switch",
             Self::StopTask => "stop-task",
             Self::ResumeTask => "resume-task",
+            Self::ApprovePlan => "plan-approve",
+            Self::EditPlan => "plan-edit",
+            Self::ChangePlan => "plan-change",
+            Self::DiscardPlan => "plan-discard",
         }
+    }
+
+    /// Whether it decides what its message asked, so that the message's buttons have had their day.
+    pub(crate) fn decides(self) -> bool {
+        matches!(
+            self,
+            Self::Retry
+                | Self::RetryNote
+                | Self::Skip
+                | Self::Approve
+                | Self::Reject
+                | Self::Answer
+                | Self::AnswerText
+                | Self::More
+                | Self::FinishUp
+                | Self::Switch
+                | Self::StopTask
+                | Self::ResumeTask
+                | Self::ApprovePlan
+                | Self::EditPlan
+                | Self::ChangePlan
+                | Self::DiscardPlan
+        )
+    }
+
+    /// Whether the message that only the presser sees makes room for what came of it.
+    pub(crate) fn settles(self) -> bool {
+        matches!(
+            self,
+            Self::Start
+                | Self::Apply
+                | Self::Discard
+                | Self::RetryDown
+                | Self::CancelRun
+                | Self::Pause
+                | Self::Resume
+        )
+    }
+
+    /// Whether it opens a form first.
+    pub(crate) fn opens_form(self) -> bool {
+        matches!(
+            self,
+            Self::RetryNote
+                | Self::Skip
+                | Self::Reject
+                | Self::AnswerText
+                | Self::Switch
+                | Self::Edit
+                | Self::EditPlan
+                | Self::ChangePlan
+        )
     }
 }
 
@@ -209,6 +280,8 @@ pub enum More {
     Attempt(u32),
     /// The question that the person was shown: attempt, turn, number, and which choice.
     Question(u32, u32, u64, u32),
+    /// The digest of the plan that the person was shown.
+    Plan(String),
 }
 
 /// A custom id that is none of ours, or of a version that knew more.
@@ -243,6 +316,7 @@ impl fmt::Display for Key {
             More::Question(attempt, turn, seq, choice) => {
                 write!(f, ":q{attempt}.{turn}.{seq}.{choice}")
             }
+            More::Plan(digest) => write!(f, ":p{digest}"),
         }
     }
 }
@@ -283,6 +357,11 @@ fn read_more(text: Option<&str>) -> Result<More, Unknown> {
     match kind {
         "c" => rest.parse().map(More::Commit).map_err(|_| Unknown),
         "a" => Ok(More::Attempt(number(rest)?)),
+        "p" => {
+            let hex = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+            let digest = rest.len() == DIGEST_CHARS && rest.chars().all(hex);
+            digest.then(|| More::Plan(rest.to_owned())).ok_or(Unknown)
+        }
         "q" => {
             let mut parts = rest.split('.');
             let mut next = || parts.next().ok_or(Unknown);
@@ -319,6 +398,7 @@ mod tests {
             Just(More::Nothing),
             "[0-9a-f]{40}".prop_map(|sha| More::Commit(sha.parse().unwrap())),
             (0u32..).prop_map(More::Attempt),
+            "[0-9a-f]{16}".prop_map(More::Plan),
             (0u32.., 0u32.., 0u64..1_000_000_000_000, 0u32..)
                 .prop_map(|(a, t, s, c)| More::Question(a, t, s, c)),
         ]
@@ -336,7 +416,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_not_written_here_is_unknown(text in "(tl:)?[a-z-]{0,9}:?[rdtl0-9.]{0,9}:?[caq0-9.]{0,5}") {
+        fn what_was_not_written_here_is_unknown(text in "(tl:)?[a-z-]{0,9}:?[rdtl0-9.]{0,9}:?[capq0-9.]{0,5}") {
             if let Ok(key) = text.parse::<Key>() {
                 prop_assert_eq!(key.to_string(), text);
             }

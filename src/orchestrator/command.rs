@@ -271,7 +271,10 @@ impl Verb {
     /// Whether a run that has come to rest may go on by it.
     pub(crate) fn sets_going(&self) -> bool {
         match self {
-            Self::Pause { .. } | Self::Reprioritise { .. } | Self::Steer { .. } => false,
+            Self::Pause { .. }
+            | Self::Reprioritise { .. }
+            | Self::Steer { .. }
+            | Self::Plan { what: OnPlan::Edit { .. }, .. } => false,
             Self::Retry { .. }
             | Self::Rewind { .. }
             | Self::Skip { .. }

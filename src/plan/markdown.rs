@@ -353,8 +353,9 @@ fn uncounted(title: &str) -> &str {
         return start;
     }
     let after = rest.trim_start_matches([' ', '\t']);
-    let unmarked = after.trim_start_matches([')', ':', '-', '–', '—', '.', '*', '_']);
+    let marks = [')', ':', '-', '–', '—', '.', '*', '_', ' ', '\t'];
+    let unmarked = after.trim_start_matches(marks);
     // `3 apples` is no third step of anything; `Step 3 apples` is.
     let marked = counted || digits.contains('.') || unmarked.len() < after.len();
-    if marked { unmarked.trim_start() } else { start }
+    if marked { unmarked } else { start }
 }

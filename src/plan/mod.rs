@@ -113,7 +113,9 @@ pub fn read(text: &str, steps_max: u32) -> Result<Reading, Unreadable> {
     found.truncate(max);
     let chained = (0..).zip(found).map(|(at, (title, text)): (u32, _)| Step {
         id: None,
-        title: short(&title),
+        title: Some(short(&title))
+            .filter(|it| !it.is_empty())
+            .unwrap_or(format!("Step {}", at + 1)),
         text,
         after: at.checked_sub(1).into_iter().collect(),
     });

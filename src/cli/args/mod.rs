@@ -1,5 +1,6 @@
 //! The command line as people type it.
 
+mod plan;
 mod queue;
 mod verbs;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(crate) use plan::{PlanArgs, PlanCommand};
 pub(crate) use queue::{
     ByArg, ProjectAddArgs, ProjectCommand, ProjectSetArgs, SettingsArgs, UsageArgs,
 };
@@ -80,6 +82,11 @@ pub(crate) enum Command {
     Project {
         #[command(subcommand)]
         command: ProjectCommand,
+    },
+    /// Look at the plan of a task, and decide about it.
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
     },
     #[command(flatten)]
     Verb(VerbCommand),

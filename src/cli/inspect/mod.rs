@@ -254,6 +254,12 @@ fn more_about(text: &mut String, record: &TaskRecord) {
     if let Some(pr) = &more.pr {
         let _ = writeln!(text, "pull request: {pr}");
     }
+    if let Some(plan) = &more.plan {
+        let steps = words::count(plan.steps.len() as u64, "step");
+        let decided =
+            plan.decided.as_ref().map(|it| if it.approved { "approved" } else { "discarded" });
+        let _ = writeln!(text, "plan: {steps}, {}", decided.unwrap_or("not decided"));
+    }
     for decision in &more.decisions {
         let how = if decision.review { " in a review" } else { "" };
         let (who, commit) = (&decision.who, decision.commit.short());

@@ -135,7 +135,8 @@ fn part(
     Asked::Run { subject: Subject::Part { text, lane }, dry_run, make, confirm: false }
 }
 
-fn task(args: VerbArgs, make: impl FnOnce(TaskId) -> Verb + Send + 'static) -> Asked {
+/// A verb on a task.
+pub(crate) fn task(args: VerbArgs, make: impl FnOnce(TaskId) -> Verb + Send + 'static) -> Asked {
     part(args, move |target| match target {
         Target::Task(id) => Ok(make(id)),
         Target::Lane(id) => Err(Failure::user(format!("`{id}` is a lane, and a task is needed"))),

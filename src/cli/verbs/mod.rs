@@ -26,13 +26,17 @@ use crate::orchestrator::{
 use crate::state::{RunRecord, RunState, TaskState};
 use crate::store::{OwnerLock, Store as _};
 
-pub(crate) use asked::{Asked, Subject, asked};
+pub(crate) use asked::{Asked, Subject, asked, task};
 
 /// How many names a receipt lists before it counts the rest.
 const NAMES_SHOWN: usize = 8;
 
 pub(crate) async fn carry_out(common: &Common, verb: VerbCommand) -> Outcome {
-    let (subject, dry_run, make, confirm) = match asked(verb)? {
+    carry_out_asked(common, asked(verb)?).await
+}
+
+pub(crate) async fn carry_out_asked(common: &Common, asked: Asked) -> Outcome {
+    let (subject, dry_run, make, confirm) = match asked {
         Asked::Everything { verb, dry_run } => return on_everything(common, verb, dry_run).await,
         Asked::Run { subject, dry_run, make, confirm } => (subject, dry_run, make, confirm),
     };

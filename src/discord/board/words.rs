@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 
 use crate::discord::keys::{Key, More, On, Press};
-use crate::discord::post::{Button, Post, Style};
+use crate::discord::post::{Attachment, Button, Post, Style};
 use crate::discord::text::{block, fit, inline, sentence};
 use crate::graph::{LaneIx, TaskIx};
 use crate::notify::{Ask, Notice, NoticeKind};
 use crate::orchestrator::RunView;
 use crate::render::progress::progress;
 use crate::render::{Dag, Look, words};
-use crate::state::{BlockedOn, Outcome, Proposal, Question, RunState, TaskRecord, TaskState};
+use crate::state::{
+    BlockedOn, Outcome, PlanRecord, Proposal, Question, RunState, TaskRecord, TaskState,
+};
 use crate::time::Timestamp;
 
 /// How many running tasks, waiting decisions and lanes a card names before it counts the rest.
@@ -309,6 +311,11 @@ pub fn notice(notice: &Notice, view: Option<&RunView>) -> Post {
     // Of a run that failed its tasks have rung already.
     let final_word = notice.kind == NoticeKind::RunSettled && outcome_sign(view) != "✗";
     post.rings = notice.kind.needs_person() || final_word;
+    if let (NoticeKind::Plan, Some(view), Some(id)) = (notice.kind, view, &notice.task) {
+        let task = view.info.graph.lookup_task(id);
+        let plan = task.and_then(|task| view.tasks[task.at()].plan());
+        post.file = plan.map(plan_file);
+    }
     match view {
         Some(view) => post.with(notice_buttons(notice, view)),
         None if notice.kind == NoticeKind::SafeMode => {
@@ -364,6 +371,7 @@ fn notice_buttons(notice: &Notice, view: &RunView) -> Vec<Button> {
                 Button::new("Skip", key(Press::Skip), Style::Danger),
             ]
         }
+        (NoticeKind::Plan, Some(task), _) => plan_buttons(view, task),
         (NoticeKind::LaneFailed, _, Some(lane)) => {
             let key = Key::new(Press::Retry, On::Lane(run, lane));
             vec![Button::new("Retry", key, Style::Primary)]
@@ -404,6 +412,55 @@ fn answer_buttons(on: On, record: &TaskRecord, question: &Question) -> Vec<Butto
         .collect();
     buttons.push(Button::new("Answer…", key(Press::AnswerText, 0), Style::Secondary));
     buttons
+}
+
+/// A button about the plan of a task as it is.
+pub fn plan_key(view: &RunView, task: TaskIx, press: Press) -> Key {
+    let plan = view.tasks.get(task.at()).and_then(|record| record.plan());
+    let more = plan.map_or(More::Nothing, |plan| More::Plan(plan.digest.clone()));
+    Key { press, on: On::Task(view.info.id, task), more }
+}
+
+fn plan_buttons(view: &RunView, task: TaskIx) -> Vec<Button> {
+    let record = &view.tasks[task.at()];
+    if !matches!(record.state, TaskState::AwaitingPlanApproval { .. }) {
+        return Vec::new();
+    }
+    let button = |label, press, style| Button::new(label, plan_key(view, task, press), style);
+    let mut buttons = vec![
+        button("Approve", Press::ApprovePlan, Style::Success),
+        button("Edit…", Press::EditPlan, Style::Primary),
+        button("Ask for changes", Press::ChangePlan, Style::Secondary),
+        button("Discard", Press::DiscardPlan, Style::Danger),
+    ];
+    if record.plan().is_none_or(|plan| plan.problem.is_some()) {
+        buttons.remove(0);
+    }
+    buttons
+}
+
+/// The text of a plan, for those who want all of it.
+fn plan_file(plan: &PlanRecord) -> Attachment {
+    Attachment {
+        name: "plan.md",
+        description: "The plan as it is written".to_owned(),
+        bytes: plan.text.clone().into_bytes().into(),
+    }
+}
+
+/// The plan of a task: what it asks for, all of it as a file, and what can be decided.
+pub fn plan(view: &RunView, task: TaskIx) -> Option<Post> {
+    let plan = view.tasks[task.at()].plan()?;
+    let mut text = why(view, task);
+    for (at, step) in plan.steps.iter().enumerate() {
+        let _ = write!(text, "\n{}. {}", at + 1, fit(&inline(&step.title), 80));
+    }
+    if let Some(problem) = &plan.problem {
+        let _ = write!(text, "\n```\n{}\n```", fit(block(problem).trim(), LINES_UNITS_MAX));
+    }
+    let mut post = Post::text(fit(&text, 1_900)).with(plan_buttons(view, task));
+    post.file = Some(plan_file(plan));
+    Some(post)
 }
 
 fn approval_buttons(on: On, commit: Option<crate::ids::CommitId>) -> Vec<Button> {

@@ -8,7 +8,7 @@ use serenity::all::{ComponentInteraction, Message, MessageFlags};
 use crate::discord::board::{cards, words};
 use crate::discord::bot::answer::{Field, Line};
 use crate::discord::bot::front::{Carry, Draft, Front, target};
-use crate::discord::bot::{Trouble, commands};
+use crate::discord::bot::{Trouble, commands, plans};
 use crate::discord::gate::{Level, Permit};
 use crate::discord::keys::{Key, More, On, Press};
 use crate::discord::outbox::{Call, Priority};
@@ -34,7 +34,7 @@ pub(crate) async fn pressed(front: &Front, click: &ComponentInteraction) {
     };
     let confirmed =
         click.message.flags.is_some_and(|flags| flags.contains(MessageFlags::EPHEMERAL));
-    if opens_form(key.press) {
+    if key.press.opens_form() {
         // A form must be the first answer, so what it takes to open one is done before it.
         if let Err(trouble) = open_form(front, &line, &key).await {
             drop(line.reply_now(&Post::text(trouble.sentence())).await);
@@ -42,7 +42,7 @@ pub(crate) async fn pressed(front: &Front, click: &ComponentInteraction) {
         return;
     }
     // What only the person sees and has decided about makes room for what came of it.
-    let settles = confirmed && settles(key.press);
+    let settles = confirmed && key.press.settles();
     let announced = if settles { line.defer_change().await } else { line.defer(true).await };
     if announced.is_err() {
         tracing::warn!("a press came too late to be answered");
@@ -54,7 +54,7 @@ pub(crate) async fn pressed(front: &Front, click: &ComponentInteraction) {
         return;
     }
     let stale = matches!(&done, Err(Trouble::Failed(why)) if why.message.starts_with(STALE));
-    if !confirmed && (stale || (done.is_ok() && decides(key.press))) {
+    if !confirmed && (stale || (done.is_ok() && key.press.decides())) {
         disable(front, &click.message).await;
     }
     line.finish(done).await;
@@ -63,59 +63,21 @@ pub(crate) async fn pressed(front: &Front, click: &ComponentInteraction) {
 /// How sentences about buttons of the past begin.
 const STALE: &str = "this button is of the past";
 
-/// Whether a press decides what its message asked, so that its buttons have had their day.
-pub(crate) fn decides(press: Press) -> bool {
-    matches!(
-        press,
-        Press::Retry
-            | Press::RetryNote
-            | Press::Skip
-            | Press::Approve
-            | Press::Reject
-            | Press::Answer
-            | Press::AnswerText
-            | Press::More
-            | Press::FinishUp
-            | Press::Switch
-            | Press::StopTask
-            | Press::ResumeTask
-    )
-}
-
-fn settles(press: Press) -> bool {
-    matches!(
-        press,
-        Press::Start
-            | Press::Apply
-            | Press::Discard
-            | Press::RetryDown
-            | Press::CancelRun
-            | Press::Pause
-            | Press::Resume
-    )
-}
-
-fn opens_form(press: Press) -> bool {
-    matches!(
-        press,
-        Press::RetryNote
-            | Press::Skip
-            | Press::Reject
-            | Press::AnswerText
-            | Press::Switch
-            | Press::Edit
-    )
-}
-
 /// What it takes to press a button.
 fn level(press: Press) -> Level {
     match press {
         Press::Logs | Press::FullLog | Press::Diff | Press::Queue | Press::Graph | Press::Why => {
             Level::Viewer
         }
-        Press::Approve | Press::Reject | Press::More | Press::FinishUp | Press::Switch => {
-            Level::Approver
-        }
+        Press::Approve
+        | Press::Reject
+        | Press::More
+        | Press::FinishUp
+        | Press::Switch
+        | Press::ApprovePlan
+        | Press::EditPlan
+        | Press::ChangePlan
+        | Press::DiscardPlan => Level::Approver,
         Press::ResumeAll => Level::Admin,
         Press::Retry
         | Press::RetryNote
@@ -207,10 +169,15 @@ async fn open_form(front: &Front, line: &Line, key: &Key) -> Result<(), Trouble>
         return commands::submit::edit_form(line, &id, &draft.source).await;
     }
     let (permit, view) = admit(front, line, key).await?;
+    if key.press == Press::EditPlan {
+        return plans::edit_form(line, &view, key).await;
+    }
     let (title, label, placeholder, required) = if key.press == Press::RetryNote {
         ("Retry with a note", "What the agent should know", "use printf", true)
     } else if key.press == Press::Reject {
         ("Reject", "What is to be changed", "handle the empty case", true)
+    } else if key.press == Press::ChangePlan {
+        ("Ask for another plan", "What is to be different", "smaller steps", true)
     } else if key.press == Press::AnswerText {
         ("Answer", "Your answer", "", true)
     } else if key.press == Press::Switch {
@@ -236,7 +203,7 @@ async fn open_form(front: &Front, line: &Line, key: &Key) -> Result<(), Trouble>
 pub(crate) fn verb_of(view: &RunView, key: &Key, text: Option<String>) -> Result<Verb, Trouble> {
     let commit = match &key.more {
         More::Commit(commit) => Some(commit.clone()),
-        More::Nothing | More::Attempt(_) | More::Question(..) => None,
+        More::Nothing | More::Attempt(_) | More::Question(..) | More::Plan(_) => None,
     };
     let target = || target(view, key.on);
     let task = || match target()? {
@@ -278,6 +245,9 @@ pub(crate) fn verb_of(view: &RunView, key: &Key, text: Option<String>) -> Result
         }
         Press::StopTask => Verb::Stop { task: task()? },
         Press::ResumeTask => Verb::Resume { task: Some(task()?) },
+        Press::ApprovePlan | Press::EditPlan | Press::ChangePlan | Press::DiscardPlan => {
+            plans::verb(task()?, key, text.unwrap_or_default())
+        }
         Press::RetryFailed
         | Press::Logs
         | Press::FullLog
@@ -319,7 +289,9 @@ async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result
         | Press::More
         | Press::FinishUp
         | Press::StopTask
-        | Press::ResumeTask => {
+        | Press::ResumeTask
+        | Press::ApprovePlan
+        | Press::DiscardPlan => {
             let label = label(key.press);
             let verb = verb_of(&view, key, None)?;
             Ok(said(&front.carry_out(carry(label), verb, false).await?))
@@ -352,6 +324,8 @@ async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result
         | Press::Reject
         | Press::AnswerText
         | Press::Switch
+        | Press::EditPlan
+        | Press::ChangePlan
         | Press::Start
         | Press::Apply
         | Press::Edit
@@ -379,6 +353,10 @@ pub(crate) fn label(press: Press) -> &'static str {
         Press::StopTask => "Stop",
         Press::CancelRun => "Cancel the run",
         Press::TakeOver => "Take over",
+        Press::ApprovePlan => "Approve the plan",
+        Press::EditPlan => "Edit the plan",
+        Press::ChangePlan => "Ask for another plan",
+        Press::DiscardPlan => "Discard the plan",
         Press::Logs
         | Press::FullLog
         | Press::Diff

@@ -3,7 +3,7 @@
 use serenity::all::{ActionRowComponent, ModalInteraction};
 
 use crate::discord::bot::answer::Line;
-use crate::discord::bot::clicks::{admit, decides, disable, label, said, verb_of};
+use crate::discord::bot::clicks::{admit, disable, label, said, verb_of};
 use crate::discord::bot::front::{Carry, Front};
 use crate::discord::bot::{Trouble, commands};
 use crate::discord::gate::Level;
@@ -21,7 +21,7 @@ pub(crate) async fn sent(front: &Front, form: &ModalInteraction) {
     }
     let answer = take(front, &line, form).await;
     let key = form.data.custom_id.parse::<Key>();
-    let decided = answer.is_ok() && key.is_ok_and(|key| decides(key.press));
+    let decided = answer.is_ok() && key.is_ok_and(|key| key.press.decides());
     if let Some(message) = form.message.as_ref().filter(|_| decided) {
         disable(front, message).await;
     }

@@ -8,6 +8,7 @@ mod complete;
 mod forms;
 mod front;
 mod gateway;
+mod plans;
 mod talk;
 
 pub use gateway::{Bot, Trouble as GatewayTrouble, start};

@@ -18,6 +18,7 @@ pub(crate) fn all() -> Vec<poise::Command<Data, Trouble>> {
         task::task(),
         run::run(),
         lane::lane(),
+        crate::discord::bot::plans::plan(),
         projects::project(),
         whole::scheduler(),
         whole::status(),
@@ -45,14 +46,14 @@ fn guild_only(command: &mut poise::Command<Data, Trouble>) {
 }
 
 /// The interaction of a command, announced to be answered to the person alone or to all.
-async fn open(ctx: &Context<'_>, private: bool) -> Result<Line, Trouble> {
+pub(crate) async fn open(ctx: &Context<'_>, private: bool) -> Result<Line, Trouble> {
     let line = line(ctx);
     line.defer(private).await?;
     Ok(line)
 }
 
 /// The interaction of a command.
-fn line(ctx: &Context<'_>) -> Line {
+pub(crate) fn line(ctx: &Context<'_>) -> Line {
     let poise::Context::Application(ctx) = ctx else {
         unreachable!("BUG: there are no commands with a prefix")
     };

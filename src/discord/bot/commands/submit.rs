@@ -415,7 +415,11 @@ pub(crate) async fn pressed(
         | Press::FinishUp
         | Press::Switch
         | Press::StopTask
-        | Press::ResumeTask => Err(Failure::user("this button is not understood any more").into()),
+        | Press::ResumeTask
+        | Press::ApprovePlan
+        | Press::EditPlan
+        | Press::ChangePlan
+        | Press::DiscardPlan => Err(Failure::user("this button is not understood any more").into()),
     }
 }
 

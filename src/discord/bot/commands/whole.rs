@@ -322,7 +322,7 @@ const HELP: &str = "\
 `/submit graph` runs a graph: attach its YAML file, name one of the project's, or paste it. You see what it does first.
 `/usage` what was used · `/status` how everything stands · `/queue` what runs and what waits · `/inbox` what waits for you · `/why` the reason
 `/task` look at, retry, skip, stop, steer, answer, approve · `/task add` one task without a graph
-`/run` look at, pause, resume, cancel, draw · `/lane` look at, merge, reject, retry
+`/plan` look at what a task planned, approve, edit, reject, discard\n`/run` look at, pause, resume, cancel, draw · `/lane` look at, merge, reject, retry
 `/project`, `/scheduler`, `/agents`, `/verbosity`, `/doctor`
 Each task has a thread with its agent's output. Write there (with a mention of the bot) to tell its agent something.
 Menu on a message: *Make this a task*, *Steer with this*.";
