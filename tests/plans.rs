@@ -1,5 +1,6 @@
 //! Plans become tasks: what is read in a plan, what a person decides, and what the run is then.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use insta::assert_snapshot;
@@ -216,7 +217,7 @@ async fn a_plan_is_shown_changed_and_approved_and_what_waited_comes_after_its_ta
     assert_eq!(world.outcome().await, Some(Outcome::AwaitingMerge));
     let two = "## Add the table\n\nIn cents, with a migration.\n\n## Serve it\n\nOver HTTP, as JSON, with tests.\n";
     let verb = on("design", OnPlan::Edit { text: two.to_owned() });
-    story += &format!("» {}\n", world.ask(verb).await);
+    writeln!(story, "» {}", world.ask(verb).await).unwrap();
     // What is left for later must outlive the process.
     let world = world.crash(options(Scope::All)).await;
     world.stage.be_patient(true);
@@ -227,14 +228,14 @@ async fn a_plan_is_shown_changed_and_approved_and_what_waited_comes_after_its_ta
         dry_run: true,
     };
     let would = world.handle.command(rehearsal).await.unwrap().unwrap();
-    story += &format!("» would: {} {:?}\n", would.sentence, would.affected);
-    story += &format!("» {}\n", world.ask_as("bob", on("design", OnPlan::Approve)).await);
-    story += &format!("» {}\n", world.ask(on("design", OnPlan::Approve)).await);
+    writeln!(story, "» would: {} {:?}", would.sentence, would.affected).unwrap();
+    writeln!(story, "» {}", world.ask_as("bob", on("design", OnPlan::Approve)).await).unwrap();
+    writeln!(story, "» {}", world.ask(on("design", OnPlan::Approve)).await).unwrap();
     story += &world.picture().await;
     let world = world.crash(options(Scope::All)).await;
     for id in ["design-1-add-the-table", "design-2-serve-it", "release"] {
         world.rest().await;
-        story += &format!("{id}: {}\n", world.state(id).await);
+        writeln!(story, "{id}: {}", world.state(id).await).unwrap();
         assert!(world.stage.act(&task(id), Act::Succeed), "{id} is not at work");
     }
     world.rest().await;

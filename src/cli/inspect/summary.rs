@@ -165,9 +165,6 @@ pub(crate) fn next_steps(
             steps.push(format!("{program} approve {name}/{id}"));
         } else if matches!(record.state, TaskState::AwaitingPlanApproval { .. }) {
             steps.push(format!("{program} plan show {name}/{id}"));
-            if record.plan().is_some_and(|plan| plan.problem.is_none()) {
-                steps.push(format!("{program} plan approve {name}/{id}"));
-            }
         } else if matches!(record.state, TaskState::WaitingInput { .. }) {
             steps.push(format!("{program} answer {name}/{id} '…'"));
         }
