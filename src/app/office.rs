@@ -92,7 +92,7 @@ impl Office for Clerk {
             true => Source::Clone(from.to_owned()),
             false => Source::Link(PathBuf::from(from)),
         };
-        let record = found(&self.app.config, id, &source, None).await;
+        let record = found(&self.app.config(), id, &source, None).await;
         record.map_err(failure_of)
     }
 
