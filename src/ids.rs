@@ -143,6 +143,10 @@ name! {
     /// The name of an agent profile of the configuration.
     ProfileName
 }
+name! {
+    /// The name of a hook.
+    HookName
+}
 
 /// The number of a run in the store. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod forge;
 pub mod git;
 pub mod graph;
+pub mod hooks;
 pub mod http;
 pub mod ids;
 pub mod metrics;

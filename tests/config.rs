@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use taskloom::config::{Config, Source};
+use taskloom::config::{Config, Hooks, Source};
 use taskloom::state::ProjectSettings;
 
 fn check(text: &str) -> String {
@@ -17,14 +17,21 @@ fn the_example_says_what_holds_without_it() {
     let text = include_str!("../config.example.yaml");
     let example = Config::parse(text, Some(Path::new("/home/ada"))).unwrap();
     let plain = Config::parse("", Some(Path::new("/home/ada"))).unwrap();
-    let (default_agent, agents, projects, discord, github) = (
+    let (default_agent, agents, projects, discord, github, hooks) = (
         example.default_agent.clone(),
         example.agents.clone(),
         example.projects.clone(),
         example.discord.clone(),
         example.github.clone(),
+        example.hooks.clone(),
     );
-    assert_eq!(example, Config { default_agent, agents, projects, discord, github, ..plain });
+    assert_eq!(
+        example,
+        Config { default_agent, agents, projects, discord, github, hooks, ..plain.clone() }
+    );
+    let Hooks { slots, hosts, .. } = &example.hooks;
+    assert_eq!((slots, hosts), (&plain.hooks.slots, &plain.hooks.hosts));
+    assert_eq!(example.hooks.list.len(), 2);
     assert_eq!(example.github, Config::parse("github: {}", None).unwrap().github);
     let bare = Config::parse("discord: {guild: '1'}", None).unwrap().discord.unwrap();
     let bot = example.discord.unwrap();

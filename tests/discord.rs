@@ -3,6 +3,7 @@
 
 mod again;
 mod flood;
+mod hooks;
 mod plans;
 mod stage;
 mod trouble;

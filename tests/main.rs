@@ -12,6 +12,7 @@ mod discord;
 mod engine;
 mod github;
 mod graphs;
+mod hooks;
 mod logs;
 mod model;
 mod pictures;

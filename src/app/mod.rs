@@ -4,6 +4,7 @@ pub mod daemon;
 pub mod doctor;
 mod front;
 mod github;
+pub(crate) mod hooked;
 mod issues;
 mod office;
 mod projects;
@@ -31,6 +32,7 @@ use crate::failure::Failure;
 use crate::forge::github::Account;
 use crate::git::{DiskFloor, Git, Identity};
 use crate::graph::{self, Framework, Graph};
+use crate::hooks;
 use crate::http;
 use crate::notify::{Notifier, Streams, ThreadFactory};
 use crate::orchestrator::{self, Doors, Handle, Receipt, Role, Scope, Submission};
@@ -68,6 +70,7 @@ pub struct Running {
     /// What goes on beside the engine, and ends with it.
     beside: JoinSet<()>,
     reload: Arc<Reload>,
+    hooked: Option<hooked::Hooked>,
     account: Option<Arc<Account>>,
 }
 
@@ -224,10 +227,15 @@ impl App {
             clock: Arc::new(SystemClock),
         };
         let (handle, engine) = orchestrator::spawn(options, doors).await?;
-        let reload = Reload::new(self, &handle);
-        let clerk = (role == Role::Daemon).then(|| {
+        let hooked = match role {
+            Role::Daemon => Some(hooked::start(self, &handle).await?),
+            Role::Attached | Role::Errand => None,
+        };
+        let hooks = hooked.as_ref().map(|hooked| hooked.handle.clone());
+        let reload = Reload::new(self, &handle, hooks.clone());
+        let clerk = hooks.clone().map(|hooks| {
             let reload = reload.clone();
-            let clerk = Counter { app: self.clone(), handle: handle.clone(), reload };
+            let clerk = Counter { app: self.clone(), handle: handle.clone(), reload, hooks };
             Arc::new(clerk) as Arc<dyn control::Clerk>
         });
         let control = match control::Server::start(self.layout.root(), handle.clone(), clerk) {
@@ -239,7 +247,11 @@ impl App {
         };
         let bot = match &self.front {
             Some(front) => {
-                let clerk = office::Clerk { app: self.clone(), handle: handle.clone() };
+                let clerk = office::Clerk {
+                    app: self.clone(),
+                    handle: handle.clone(),
+                    hooks: hooks.clone(),
+                };
                 let house = House { handle: handle.clone(), office: Arc::new(clerk) };
                 front.board.open(house.clone()).await;
                 Some(bot::start(front.board.clone(), house, front.token.clone()))
@@ -249,7 +261,10 @@ impl App {
         let daemon = role == Role::Daemon;
         let github = self.shop.on_github().filter(|_| daemon);
         let github = github.map(|on| github::follow(self, &handle, on.clone()));
-        let http = if daemon { vitals::listen(self, &handle, &reload).await? } else { Vec::new() };
+        let http = match &hooks {
+            Some(hooks) => vitals::listen(self, &handle, &reload, hooks).await?,
+            None => Vec::new(),
+        };
         let mut beside = JoinSet::new();
         if daemon {
             beside.spawn(sweep::by_the_hour(self.clone()));
@@ -265,6 +280,7 @@ impl App {
             http,
             beside,
             reload,
+            hooked,
             account,
         })
     }
@@ -280,6 +296,7 @@ struct Counter {
     app: Arc<App>,
     handle: Handle,
     reload: Arc<Reload>,
+    hooks: hooks::Handle,
 }
 
 #[async_trait]
@@ -294,6 +311,15 @@ impl control::Clerk for Counter {
 
     async fn submit_issue(&self, order: control::IssueOrder) -> Result<Receipt, Failure> {
         issues::submit(&self.app, &self.handle, order).await
+    }
+
+    async fn hook(&self, order: control::HookOrder) -> Result<Receipt, Failure> {
+        let given = match order {
+            control::HookOrder::Fire(asked) => self.hooks.fire(asked).await?,
+            control::HookOrder::Change(change) => self.hooks.change(change).await?,
+        };
+        let hooks::Given { sentence, .. } = given;
+        Ok(Receipt { sentence, affected: Vec::new(), changed: true, moves: Vec::new() })
     }
 }
 
@@ -317,6 +343,7 @@ impl Running {
         drop(self.github.take());
         self.http.clear();
         self.beside.abort_all();
+        drop(self.hooked.take());
         self.handle.detach().await.ok();
         self.ended().await;
         self.sign_off().await;
@@ -328,6 +355,7 @@ impl Running {
         drop(self.github.take());
         self.http.clear();
         self.beside.abort_all();
+        drop(self.hooked.take());
         self.handle.end_agents().await.ok();
         self.ended().await;
         self.sign_off().await;

@@ -10,7 +10,9 @@ use crate::config::Source;
 use crate::discord::office::{Finding, Office, Order};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Index};
-use crate::ids::{CommitId, ProjectId, RunId, TaskId};
+use crate::hooks;
+use crate::hooks::rules::HookRun;
+use crate::ids::{CommitId, HookName, ProjectId, RunId, TaskId};
 use crate::orchestrator::{Handle, Resubmission, Submission, Submitted};
 use crate::runner::{RunInfo, are_deleted, transcript};
 use crate::sim;
@@ -29,10 +31,17 @@ const GRAPHS_DEPTH_MAX: usize = 4;
 pub(crate) struct Clerk {
     pub(crate) app: Arc<App>,
     pub(crate) handle: Handle,
+    /// `None`: this process has no hooks.
+    pub(crate) hooks: Option<hooks::Handle>,
 }
 
 impl Clerk {
-    async fn record(&self, id: &ProjectId) -> Result<ProjectRecord, Failure> {
+    fn hooked(&self) -> Result<&hooks::Handle, Failure> {
+        let none = || Failure::user("hooks are run by `taskloom serve` only");
+        self.hooks.as_ref().ok_or_else(none)
+    }
+
+    pub(crate) async fn record(&self, id: &ProjectId) -> Result<ProjectRecord, Failure> {
         self.app.project_named(id).await
     }
 
@@ -194,6 +203,30 @@ impl Office for Clerk {
             format!("`{name}`: {}{model}{default}", profile.framework.word())
         });
         told.collect()
+    }
+
+    async fn hooks(&self) -> Result<Vec<hooks::Told>, Failure> {
+        self.hooked()?.list().await
+    }
+
+    async fn hook_text(&self, name: &HookName) -> Result<String, Failure> {
+        self.hooked()?.text(name.clone()).await
+    }
+
+    async fn hook_runs(
+        &self,
+        hook: Option<&HookName>,
+        limit: u32,
+    ) -> Result<Vec<HookRun>, Failure> {
+        self.app.hook_runs(&self.handle, hook, limit).await.map_err(failure_of)
+    }
+
+    async fn fire_hook(&self, asked: hooks::Asked) -> Result<hooks::Given, Failure> {
+        self.hooked()?.fire(asked).await
+    }
+
+    async fn change_hook(&self, change: hooks::Kept) -> Result<hooks::Given, Failure> {
+        self.hooked()?.change(change).await
     }
 
     async fn doctor(&self) -> Vec<Finding> {

@@ -2,6 +2,7 @@
 //! are; only this module and its siblings write to the terminal.
 
 mod args;
+mod hooks;
 mod inspect;
 mod mcp;
 mod out;
@@ -98,6 +99,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Project { command } => projects::project(common, command).await,
         Command::Plan { command } => plan::plan(common, command).await,
         Command::Verb(verb) => verbs::carry_out(common, verb).await,
+        Command::Hook { command } => hooks::hook(common, command).await,
         Command::Gc(args) => upkeep::gc(common, &args).await,
         Command::Mcp => mcp::mcp(common).await,
         Command::Doctor => upkeep::doctor(common).await,

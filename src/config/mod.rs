@@ -5,6 +5,7 @@
 mod credentials;
 mod discord;
 mod github;
+mod hooks;
 pub mod hot;
 mod http;
 mod plans;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::graph::{Budget, SandboxKind};
+use crate::hooks::rules::Hook;
 use crate::ids::ProfileName;
 use crate::runner::Credentials;
 use crate::scheduler::Resume;
@@ -27,6 +29,7 @@ use crate::time::{Quiet, Zone};
 pub use self::http::Http;
 pub use crate::runner::AgentProfile;
 pub use github::{GitHub, GitHubSignIn, Webhook};
+pub use hooks::Hooks;
 pub use projects::{Project, Source};
 pub use retention::Retention;
 
@@ -81,6 +84,8 @@ pub struct Config {
     pub http: Option<Http>,
     /// The bot; `None`: there is none.
     pub discord: Option<crate::discord::Options>,
+    /// Hooks.
+    pub hooks: Hooks,
 }
 
 /// Which home directory agents see.
@@ -168,6 +173,11 @@ impl Config {
     /// Reads a configuration from text; `home` is what `~` stands for.
     pub fn parse(text: &str, home: Option<&Path>) -> Result<Self, Failure> {
         raw::parse(text)?.check(home)
+    }
+
+    /// Reads one hook, as an entry of `hooks:` is written.
+    pub fn read_hook(&self, text: &str, home: Option<&Path>) -> Result<Hook, Failure> {
+        self.hooks.read(text, &self.agents, home)
     }
 
     /// Reads a configuration file.

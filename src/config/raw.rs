@@ -11,6 +11,7 @@ use crate::agents::Permissions;
 use crate::config::credentials;
 use crate::config::discord::RawDiscord;
 use crate::config::github::{GitHub, RawGitHub};
+use crate::config::hooks::{self, RawHooks};
 use crate::config::hot::Tree;
 use crate::config::http::RawHttp;
 use crate::config::plans::RawPlans;
@@ -62,6 +63,9 @@ pub(crate) struct Raw {
     github: Option<RawGitHub>,
     http: Option<RawHttp>,
     discord: Option<RawDiscord>,
+    hooks: RawHooks,
+    hook_slots: Option<Whole>,
+    hook_hosts: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -228,7 +232,7 @@ pub(super) fn name<T: std::str::FromStr<Err = crate::ids::NameError>>(
     text.parse().map_err(|why| Failure::config(format!("{what} `{text}`: {why}")))
 }
 
-fn at_least_one(what: &str, value: Option<Whole>, default: u32) -> Result<u32, Failure> {
+pub(super) fn at_least_one(what: &str, value: Option<Whole>, default: u32) -> Result<u32, Failure> {
     let Some(Whole(value)) = value else { return Ok(default) };
     u32::try_from(value).ok().filter(|value| *value > 0).ok_or_else(|| {
         Failure::config(format!("`{what}` must be at least 1 and at most {}", u32::MAX))
@@ -250,7 +254,13 @@ impl Raw {
         let zone = zone(self.time_zone.as_deref())?;
         let retention = self.retention.check(None);
         let http = self.http.map(RawHttp::check).transpose()?;
+        let github = github(self.github, &self.projects, http.as_ref(), home)?;
+        let heard =
+            http.is_some() || github.as_ref().is_some_and(|github| github.webhook.is_some());
+        let raw = (self.hooks, self.hook_slots, self.hook_hosts);
+        let hooks = hooks::check(raw, &agents, (heard, zone), home)?;
         Ok(Config {
+            hooks,
             data_dir: match self.data_dir {
                 Some(path) => expand(&path, home)?,
                 None => home.map_or_else(PathBuf::new, |h| h.join(".local/share/taskloom")),
@@ -295,7 +305,7 @@ impl Raw {
             git: self.git.check(),
             plans: self.plans.check()?,
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
-            github: github(self.github, &self.projects, http.as_ref(), home)?,
+            github,
             http,
             projects: projects::check(self.projects, retention, home, |agent| {
                 agents.contains_key(agent)
@@ -307,6 +317,16 @@ impl Raw {
     }
 }
 
+impl RawMergeMethod {
+    pub(super) fn check(self) -> MergeMethod {
+        match self {
+            Self::Merge => MergeMethod::Merge,
+            Self::Squash => MergeMethod::Squash,
+            Self::Rebase => MergeMethod::Rebase,
+        }
+    }
+}
+
 impl RawLimits {
     fn check(self) -> Limits {
         Limits {
@@ -314,16 +334,6 @@ impl RawLimits {
             processes: self.processes.map(|n| n.0),
             open_files: self.open_files.map(|n| n.0),
             file_size_mib: self.file_size_mib.map(|n| n.0),
-        }
-    }
-}
-
-impl RawMergeMethod {
-    pub(super) fn check(self) -> MergeMethod {
-        match self {
-            Self::Merge => MergeMethod::Merge,
-            Self::Squash => MergeMethod::Squash,
-            Self::Rebase => MergeMethod::Rebase,
         }
     }
 }

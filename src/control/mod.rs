@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::crash;
 use crate::failure::Failure;
+use crate::hooks;
 use crate::orchestrator::{Closed, Command, GlobalCommand, Handle, Receipt};
 use crate::state::RunOptions;
 
@@ -68,6 +69,18 @@ pub enum Request {
     Issue(IssueOrder),
     /// The configuration is to be read again.
     Reload,
+    /// A hook to be set off or changed.
+    Hook(HookOrder),
+}
+
+/// What is asked about a hook.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookOrder {
+    /// To set it off.
+    Fire(hooks::Asked),
+    /// To make, change or remove it.
+    Change(hooks::Kept),
 }
 
 /// A graph to be run, as it is sent.
@@ -107,6 +120,9 @@ pub trait Clerk: Send + Sync {
 
     /// Fetches an issue and submits what it stands for.
     async fn submit_issue(&self, order: IssueOrder) -> Result<Receipt, Failure>;
+
+    /// Sets a hook off or changes it.
+    async fn hook(&self, order: HookOrder) -> Result<Receipt, Failure>;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -196,6 +212,10 @@ async fn answer(
                     Some(clerk) => clerk.submit_issue(order).await,
                     None => Err(takes_none()),
                 },
+                Request::Hook(order) => match clerk {
+                    Some(clerk) => clerk.hook(order).await,
+                    None => Err(takes_none()),
+                },
             };
             answer.map_or_else(Response::Failure, Response::Receipt)
         }
@@ -209,7 +229,7 @@ async fn answer(
 }
 
 fn takes_none() -> Failure {
-    Failure::user("the process at work takes no other graphs")
+    Failure::user("the process at work takes no other graphs and has no hooks")
         .hint("wait until it ends, or end it with Ctrl-C; then `taskloom serve`")
 }
 

@@ -84,11 +84,15 @@ pub enum Press {
     ChangePlan,
     /// Go on without a plan.
     DiscardPlan,
+    /// Make a hook of what was written.
+    AddHook,
+    /// Change a hook into what was written.
+    EditHook,
 }
 
 impl Press {
     /// Every verb.
-    pub const ALL: [Press; 35] = [
+    pub const ALL: [Press; 37] = [
         Self::Retry,
         Self::RetryNote,
         Self::RetryDown,
@@ -124,6 +128,8 @@ impl Press {
         Self::EditPlan,
         Self::ChangePlan,
         Self::DiscardPlan,
+        Self::AddHook,
+        Self::EditHook,
     ];
 
     /// Its name in a custom id. Never renamed: old messages keep it.
@@ -165,6 +171,8 @@ impl Press {
             Self::EditPlan => "plan-edit",
             Self::ChangePlan => "plan-change",
             Self::DiscardPlan => "plan-discard",
+            Self::AddHook => "add-hook",
+            Self::EditHook => "edit-hook",
         }
     }
 

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 
 use crate::failure::Failure;
 use crate::graph::Graph;
-use crate::ids::{CommitId, ProjectId, RunId, TaskId};
+use crate::hooks;
+use crate::hooks::rules::HookRun;
+use crate::ids::{CommitId, HookName, ProjectId, RunId, TaskId};
 use crate::orchestrator::{Resubmission, Submitted};
 use crate::runner::RunInfo;
 use crate::state::{ProjectRecord, RunOptions};
@@ -89,6 +91,22 @@ pub trait Office: Send + Sync {
 
     /// The names of the agent profiles, with what each is.
     fn agents(&self) -> Vec<String>;
+
+    /// All hooks, by name.
+    async fn hooks(&self) -> Result<Vec<hooks::Told>, Failure>;
+
+    /// A hook that was made by a command, as it was written.
+    async fn hook_text(&self, name: &HookName) -> Result<String, Failure>;
+
+    /// The latest runs of a hook, or of all, newest first.
+    async fn hook_runs(&self, hook: Option<&HookName>, limit: u32)
+    -> Result<Vec<HookRun>, Failure>;
+
+    /// Sets a hook off, or says what it would do.
+    async fn fire_hook(&self, asked: hooks::Asked) -> Result<hooks::Given, Failure>;
+
+    /// Makes, changes or removes a hook.
+    async fn change_hook(&self, change: hooks::Kept) -> Result<hooks::Given, Failure>;
 
     /// What is right and wrong with the machine.
     async fn doctor(&self) -> Vec<Finding>;

@@ -1,9 +1,12 @@
-//! One HTTP server for whoever is not a person: probes, monitoring, GitHub's webhook.
+//! One HTTP server for whoever is not a person: probes, monitoring, GitHub's webhook, and signed
+//! requests that set hooks off; and [`fetch`], which asks others.
 //!
-//! Nothing here can be commanded. What is told about the process comes from a [`Vitals`] that is
-//! handed in; this module knows no engine.
+//! Nothing here can be commanded but a hook, by who can sign. What is told about the process comes
+//! from a [`Vitals`] that is handed in; this module knows no engine.
 
+pub mod fetch;
 mod health;
+mod knock;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -13,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use health::{Part, Vitals};
+pub use knock::{Hooks, Rung};
 pub use webhook::{Ear, Happened};
 
 use std::sync::Arc;
@@ -27,6 +31,11 @@ impl Routes {
     /// Also `GET /healthz`, `/readyz` and `/metrics`.
     pub fn with_vitals(self, vitals: Arc<dyn Vitals>) -> Self {
         Self(self.0.merge(health::routes(vitals)))
+    }
+
+    /// Also `POST /hook/NAME`.
+    pub fn with_hooks(self, hooks: Arc<dyn Hooks>) -> Self {
+        Self(self.0.merge(knock::router(hooks)))
     }
 
     /// Also `POST /github`; deliveries must be signed with `secret`.

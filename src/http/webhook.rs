@@ -91,7 +91,7 @@ impl Desk {
 }
 
 /// Whether `given`, as `sha256=…`, is the HMAC of the body; compared in constant time.
-fn is_signed(secret: &Secret, body: &[u8], given: &str) -> bool {
+pub(super) fn is_signed(secret: &Secret, body: &[u8], given: &str) -> bool {
     let Some(bytes) = given.strip_prefix("sha256=").and_then(unhex) else { return false };
     let key = Hmac::<Sha256>::new_from_slice(secret.0.as_bytes());
     let mut mac = key.expect("BUG: a key of any length will do");

@@ -8,7 +8,8 @@ use crate::time::Timestamp;
 /// Something that a person may want to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// The journal's line that it is about: a number that is never used twice.
+    /// The journal's line that it is about, or [`Notice::beside`]: a number that is never used
+    /// twice.
     pub seq: u64,
     /// When it happened.
     pub at: Timestamp,
@@ -58,6 +59,15 @@ pub enum NoticeKind {
     Restarted,
     /// The daemon ended too often and starts nothing.
     SafeMode,
+    /// What a hook has to say.
+    Hook,
+}
+
+impl Notice {
+    /// A number for a notice that is about no line of the journal; none of its lines has it.
+    pub fn beside(number: u64) -> u64 {
+        (1 << 62) + number
+    }
 }
 
 impl NoticeKind {
@@ -72,7 +82,11 @@ impl NoticeKind {
             | Self::Budget
             | Self::LimitReset
             | Self::SafeMode => true,
-            Self::LaneMerged | Self::RunSettled | Self::BudgetWarning | Self::Restarted => false,
+            Self::LaneMerged
+            | Self::RunSettled
+            | Self::BudgetWarning
+            | Self::Restarted
+            | Self::Hook => false,
         }
     }
 }

@@ -130,6 +130,7 @@ enum Waiting {
     Submitted(oneshot::Sender<Submitted>, Submitted),
     Resubmitted(oneshot::Sender<Resubmitted>, Resubmitted),
     Answered(oneshot::Sender<Answer>, Answer),
+    Announced(oneshot::Sender<()>),
     Viewed(oneshot::Sender<Option<RunView>>, Box<Option<RunView>>),
     Applied(oneshot::Sender<()>),
 }
@@ -304,6 +305,10 @@ impl Engine {
                 }
                 self.waiting.push(Waiting::Answered(reply, answer));
             }
+            Event::Announce(notice, reply) => {
+                self.world.announce(&notice);
+                self.waiting.push(Waiting::Announced(reply));
+            }
             Event::View(run, reply) => {
                 let view = self.world.view(run);
                 self.waiting.push(Waiting::Viewed(reply, Box::new(view)));
@@ -419,6 +424,7 @@ impl Engine {
                 Waiting::Submitted(reply, submitted) => drop(reply.send(submitted)),
                 Waiting::Resubmitted(reply, answer) => drop(reply.send(answer)),
                 Waiting::Answered(reply, answer) => drop(reply.send(answer)),
+                Waiting::Announced(reply) => drop(reply.send(())),
                 Waiting::Viewed(reply, view) => drop(reply.send(*view)),
                 Waiting::Applied(reply) => drop(reply.send(())),
             }
@@ -481,6 +487,7 @@ impl Engine {
                         | Event::Resubmit(..)
                         | Event::Command(..)
                         | Event::Global(..)
+                        | Event::Announce(..)
                         | Event::Report(..)
                         | Event::Told(_)
                         | Event::Policy(..)
@@ -501,6 +508,7 @@ impl Engine {
                 other @ (Waiting::Submitted(..)
                 | Waiting::Resubmitted(..)
                 | Waiting::Applied(_)
+                | Waiting::Announced(..)
                 | Waiting::Answered(..)) => self.waiting.push(other),
             }
         }

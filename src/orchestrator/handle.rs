@@ -6,6 +6,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::failure::Failure;
 use crate::ids::RunId;
+use crate::notify::Notice;
 use crate::orchestrator::census::Census;
 use crate::orchestrator::command::{
     Answer, Command, GlobalCommand, Resubmission, Submission, Submitted,
@@ -21,6 +22,7 @@ pub(crate) enum Event {
     Resubmit(Box<Resubmit>, oneshot::Sender<Resubmitted>),
     Command(Command, oneshot::Sender<Answer>),
     Global(GlobalCommand, oneshot::Sender<Answer>),
+    Announce(Box<Notice>, oneshot::Sender<()>),
     View(RunId, oneshot::Sender<Option<RunView>>),
     Census(oneshot::Sender<Box<Census>>),
     Report(EffectKey, Report),
@@ -88,6 +90,12 @@ impl Handle {
     /// Carries out a verb on everything or on a project. When this returns, it survives a crash.
     pub async fn global(&self, command: GlobalCommand) -> Result<Answer, Closed> {
         self.ask(|reply| Event::Global(command, reply)).await
+    }
+
+    /// Has people told something that is no line of the journal; its number must be used for
+    /// nothing else. When this returns, it survives a crash.
+    pub async fn announce(&self, notice: Notice) -> Result<(), Closed> {
+        self.ask(|reply| Event::Announce(Box::new(notice), reply)).await
     }
 
     /// A run as it is now; `None` if the engine does not work on it.

@@ -183,6 +183,7 @@ impl Engine {
             Event::View(run, _) => *run,
             Event::Resubmit(resubmit, _) => resubmit.of,
             Event::Global(..)
+            | Event::Announce(..)
             | Event::Report(..)
             | Event::Told(_)
             | Event::Policy(..)

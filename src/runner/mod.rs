@@ -5,6 +5,7 @@
 //! again after a crash.
 
 mod attempt;
+mod errand;
 mod files;
 mod instructions;
 mod job;
@@ -16,6 +17,7 @@ mod shop;
 mod walls;
 mod waste;
 
+pub use errand::{BranchDiff, Errand, ErrandEnd};
 pub use job::{
     AttemptContext, Executor, Found, Job, LaneEnd, PullContext, Pulled, PulledLane, Report,
     Reporter, RunInfo, StepFailure, ToAttempt,

@@ -11,17 +11,31 @@ use crate::sandbox;
 /// What a task is to work behind; the paths are filled in by [`around`].
 pub(crate) fn asked_for(task: &Task, usual: SandboxKind) -> sandbox::Request {
     let isolation = &task.agent.isolation;
+    let plain = self::usual(isolation.sandbox.unwrap_or(usual));
     sandbox::Request {
-        kind: isolation.sandbox.unwrap_or(usual),
+        network: isolation.network.unwrap_or(true),
+        container: sandbox::Container {
+            engine: isolation.runtime,
+            image: isolation.image.clone(),
+            ..plain.container
+        },
+        ..plain
+    }
+}
+
+/// What is worked behind where nobody asks for more; the paths are filled in by [`around`].
+pub(crate) fn usual(kind: SandboxKind) -> sandbox::Request {
+    sandbox::Request {
+        kind,
         worktree: PathBuf::new(),
         writes: Vec::new(),
         reads: Vec::new(),
         programs: Vec::new(),
         hidden: PathBuf::new(),
-        network: isolation.network.unwrap_or(true),
+        network: true,
         container: sandbox::Container {
-            engine: isolation.runtime,
-            image: isolation.image.clone(),
+            engine: None,
+            image: None,
             name: String::new(),
             user: process::owner(),
             commands: None,

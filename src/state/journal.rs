@@ -90,6 +90,74 @@ pub enum What {
 }
 
 impl What {
+    /// Every kind, as hooks may name them.
+    pub const KINDS: [&'static str; 64] = [
+        "budget_reached",
+        "budget_warning",
+        "commanded",
+        "concern",
+        "limit_reached",
+        "remark",
+        "run_grown",
+        "run_recovered",
+        "run_reopened",
+        "run_settled",
+        "run_submitted",
+        "task_answered",
+        "task_approved",
+        "task_asked",
+        "task_awaiting_approval",
+        "task_awaiting_plan_approval",
+        "task_blocked",
+        "task_cancelled",
+        "task_capturing",
+        "task_finished",
+        "task_gate_failed",
+        "task_gate_passed",
+        "task_gate_running",
+        "task_launched",
+        "task_merge_postponed",
+        "task_paused",
+        "task_pr_created",
+        "task_pr_merging",
+        "task_pr_opening",
+        "task_prepared",
+        "task_preparing",
+        "task_ready",
+        "task_released",
+        "task_resumed",
+        "task_retried",
+        "task_retry_scheduled",
+        "task_reviewing",
+        "task_skipped",
+        "task_stale",
+        "task_started",
+        "task_steered",
+        "task_tearing_down",
+        "task_undone",
+        "task_waiting",
+        "task_waits_again",
+        "waiting_for_integration_merge",
+        "workstream_auto_merge_failed",
+        "workstream_auto_merge_skipped",
+        "workstream_awaiting_approval",
+        "workstream_checking",
+        "workstream_delivered",
+        "workstream_integration_failed",
+        "workstream_integration_skipped",
+        "workstream_merge_postponed",
+        "workstream_merge_ready",
+        "workstream_merged",
+        "workstream_merging",
+        "workstream_pr_created",
+        "workstream_prepare_failed",
+        "workstream_prepared",
+        "workstream_reopened",
+        "workstream_reset",
+        "workstream_retried",
+        "workstream_target_moved",
+    ];
+
     /// The name of the kind, as hooks and `--json` know it.
     // tidy: flat match
     pub fn kind(self) -> &'static str {
@@ -186,5 +254,22 @@ fn lane_kind(event: LaneEvent) -> &'static str {
         LaneEvent::Failed { .. } => "workstream_integration_failed",
         LaneEvent::Retried => "workstream_retried",
         LaneEvent::Reset => "workstream_reset",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_listed_once() {
+        let said = include_str!("journal.rs").split("=> \"").skip(1);
+        let mut said: Vec<&str> = said.filter_map(|rest| rest.split('"').next()).collect();
+        said.retain(|kind| {
+            !kind.is_empty() && kind.bytes().all(|c| c == b'_' || c.is_ascii_lowercase())
+        });
+        said.sort_unstable();
+        said.dedup();
+        assert_eq!(said, What::KINDS);
     }
 }

@@ -24,9 +24,9 @@ pub use lane::{LaneEvent, LaneFailure, LaneState};
 pub use ledger::{LAST_TURN, LedgerLine, LedgerSum, Spent, Tokens, Usage};
 pub use record::{
     After, Answer, Approval, AttemptRecord, Booked, ByHand, Decision, Delivered, Ending, Growth,
-    LaneCheck, LaneRecord, MergeMethod, Moving, Objection, OverBudget, Part, PlanDecision,
-    PlanFound, PlanRecord, ProjectRecord, ProjectSettings, PullNews, PullStanding, Question,
-    RunOptions, RunRecord, Steer, TaskFailure, TaskMore, TaskRecord, Watched, Weight,
+    HookOrigin, LaneCheck, LaneRecord, MergeMethod, Moving, Objection, OverBudget, Part,
+    PlanDecision, PlanFound, PlanRecord, ProjectRecord, ProjectSettings, PullNews, PullStanding,
+    Question, RunOptions, RunRecord, Steer, TaskFailure, TaskMore, TaskRecord, Watched, Weight,
 };
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};

@@ -11,6 +11,7 @@ use crate::state::{
     AttemptRecord, Effect, EffectKey, Entry, LaneRecord, LedgerLine, LedgerSum, ProjectRecord,
     RunRecord, TaskRecord, Usage,
 };
+use crate::store::hooks::HookTables;
 use crate::store::{Audit, Batch, Counters, Error, Ledger, Store, StoredRun};
 use crate::time::Timestamp;
 
@@ -21,24 +22,25 @@ pub struct MemoryStore {
 }
 
 #[derive(Debug, Default)]
-struct Tables {
+pub(super) struct Tables {
     projects: BTreeMap<ProjectId, ProjectRecord>,
     graphs: BTreeMap<String, String>,
-    runs: BTreeMap<RunId, RunRecord>,
+    pub(super) runs: BTreeMap<RunId, RunRecord>,
     lanes: BTreeMap<(RunId, LaneIx), LaneRecord>,
-    tasks: BTreeMap<(RunId, TaskIx), TaskRecord>,
+    pub(super) tasks: BTreeMap<(RunId, TaskIx), TaskRecord>,
     attempts: BTreeMap<(RunId, TaskIx, u32), AttemptRecord>,
     ledger: BTreeMap<(RunId, TaskIx, u32, u32), LedgerLine>,
-    journal: BTreeMap<u64, Entry>,
+    pub(super) journal: BTreeMap<u64, Entry>,
     effects: BTreeMap<EffectKey, Effect>,
     notices: BTreeMap<u64, String>,
-    settings: BTreeMap<&'static str, String>,
+    pub(super) settings: BTreeMap<&'static str, String>,
     bindings: BTreeMap<String, String>,
     audits: Vec<Audit>,
+    pub(super) hooks: HookTables,
 }
 
 impl MemoryStore {
-    fn tables(&self) -> MutexGuard<'_, Tables> {
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().expect("BUG: no code panics while it holds the tables")
     }
 }

@@ -5,6 +5,7 @@
 //! commits it once: the commit in flight is the window in which the next batch grows. A store must
 //! not interpret what it keeps.
 
+mod hooks;
 mod lock;
 mod memory;
 mod rows;
@@ -14,6 +15,7 @@ mod sqlite;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use hooks::{HookBatch, HookRow, HookStore};
 pub use lock::{Holder, OwnerLock};
 pub use memory::MemoryStore;
 pub use sqlite::{Access, SqliteStore};

@@ -124,6 +124,67 @@ pub(crate) const AUDIT: &str = "INSERT INTO audits (at_ms, record) VALUES ($1, $
 
 pub(crate) const AUDITS: &str = "SELECT id, record FROM audits ORDER BY id DESC LIMIT $1";
 
+pub(crate) const PUT_HOOKS: &str = "
+    INSERT INTO hooks (name, source)
+    SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true
+    ON CONFLICT (name) DO UPDATE SET source = excluded.source";
+
+pub(crate) const DROP_HOOKS: &str = "
+    DELETE FROM hooks WHERE name IN (SELECT value FROM json_each($1))";
+
+pub(crate) const DROP_HOOK_STATES: &str = "
+    DELETE FROM hook_states WHERE name IN (SELECT value FROM json_each($1))";
+
+pub(crate) const PUT_HOOK_STATES: &str = "
+    INSERT INTO hook_states (name, record)
+    SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true
+    ON CONFLICT (name) DO UPDATE SET record = excluded.record";
+
+pub(crate) const PUT_HOOK_RUNS: &str = "
+    INSERT INTO hook_runs (id, hook, key, status, open, record)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+    FROM json_each($1) WHERE true
+    ON CONFLICT (id) DO UPDATE
+    SET status = excluded.status, open = excluded.open, record = excluded.record
+    ON CONFLICT (hook, key) DO NOTHING";
+
+/// Runs of a hook that have ended, but for the newest so many.
+pub(crate) const TRIM_HOOK_RUNS: &str = "
+    DELETE FROM hook_runs WHERE hook = $1 AND open = 0 AND id <= (
+        SELECT id FROM hook_runs WHERE hook = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+
+pub(crate) const HOOKS: &str = "SELECT name, source FROM hooks ORDER BY name";
+
+pub(crate) const HOOK_STATES: &str = "SELECT name, record FROM hook_states ORDER BY name";
+
+pub(crate) const OPEN_HOOK_RUNS: &str = "
+    SELECT id, record FROM hook_runs WHERE open = 1 ORDER BY id";
+
+pub(crate) const HOOK_RUNS: &str = "SELECT id, record FROM hook_runs ORDER BY id DESC LIMIT $1";
+
+pub(crate) const RUNS_OF_HOOK: &str = "
+    SELECT id, record FROM hook_runs WHERE hook = $1 ORDER BY id DESC LIMIT $2";
+
+pub(crate) const HOOK_KEY: &str = "SELECT id FROM hook_runs WHERE hook = $1 AND key = $2";
+
+pub(crate) const LAST_HOOK_RUN: &str = "SELECT coalesce(max(id), 0) FROM hook_runs";
+
+/// The journal of all runs after a line.
+pub(crate) const WHOLE_JOURNAL: &str = "
+    SELECT seq, at_ms, lane, task, attempt, what, detail, run
+    FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2";
+
+pub(crate) const FAILED_TASKS: &str = "
+    SELECT t.run, t.ix, t.record FROM tasks t JOIN runs r ON r.id = t.run
+    WHERE t.state = 'failed' AND ($1 IS NULL OR r.project = $1)
+    ORDER BY t.run DESC, t.ix LIMIT $2";
+
+pub(crate) const FINISHED_TASKS: &str = "
+    SELECT j.seq, j.at_ms, j.lane, j.task, j.attempt, j.what, j.detail, j.run
+    FROM journal j JOIN runs r ON r.id = j.run
+    WHERE j.kind = 'task_finished' AND ($1 IS NULL OR r.project = $1)
+    ORDER BY j.seq DESC LIMIT $2";
+
 /// The newest migration that was applied.
 pub(crate) const SCHEMA_VERSION: &str = "SELECT max(version) FROM _sqlx_migrations";
 
@@ -164,6 +225,22 @@ pub(crate) const ALL: &[&str] = &[
     BINDINGS,
     AUDIT,
     AUDITS,
+    PUT_HOOKS,
+    DROP_HOOKS,
+    DROP_HOOK_STATES,
+    PUT_HOOK_STATES,
+    PUT_HOOK_RUNS,
+    TRIM_HOOK_RUNS,
+    HOOKS,
+    HOOK_STATES,
+    OPEN_HOOK_RUNS,
+    HOOK_RUNS,
+    RUNS_OF_HOOK,
+    HOOK_KEY,
+    LAST_HOOK_RUN,
+    WHOLE_JOURNAL,
+    FAILED_TASKS,
+    FINISHED_TASKS,
     SCHEMA_VERSION,
     SQLITE_VERSION,
 ];

@@ -44,7 +44,7 @@ pub enum Access {
 
 /// A SQLite file. All access goes through one connection, which SQLite serialises anyway.
 pub struct SqliteStore {
-    connection: Mutex<SqliteConnection>,
+    pub(super) connection: Mutex<SqliteConnection>,
 }
 
 impl SqliteStore {
@@ -85,7 +85,7 @@ impl SqliteStore {
     }
 }
 
-fn database(error: sqlx::Error) -> Error {
+pub(super) fn database(error: sqlx::Error) -> Error {
     Error::Database(Box::new(error))
 }
 
@@ -136,7 +136,7 @@ fn restrict(path: &Path) -> Result<(), Error> {
         .map_err(|source| Error::File { path: path.display().to_string(), source })
 }
 
-async fn put(
+pub(super) async fn put(
     connection: &mut SqliteConnection,
     statement: &'static str,
     rows: Option<String>,
@@ -241,19 +241,7 @@ impl Store for SqliteStore {
             .fetch_all(&mut *connection)
             .await
             .map_err(database)?;
-        let entries = rows.iter().map(|row| {
-            let row = EntryRow {
-                seq: get(row, 0)?,
-                at_ms: get(row, 1)?,
-                lane: get(row, 2)?,
-                task: get(row, 3)?,
-                attempt: get(row, 4)?,
-                what: get(row, 5)?,
-                detail: get(row, 6)?,
-            };
-            row.entry(run)
-        });
-        entries.collect()
+        rows.iter().map(|row| entry_row(row)?.entry(run)).collect()
     }
 
     async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, Error> {
@@ -335,7 +323,7 @@ impl SqliteStore {
         })
     }
 
-    async fn read<'q, P, T>(
+    pub(super) async fn read<'q, P, T>(
         &self,
         statement: &'static str,
         parameter: Option<P>,
@@ -355,11 +343,23 @@ impl SqliteStore {
     }
 }
 
-fn get<'r, T>(row: &'r SqliteRow, at: usize) -> Result<T, Error>
+pub(super) fn get<'r, T>(row: &'r SqliteRow, at: usize) -> Result<T, Error>
 where
     T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
 {
     row.try_get(at).map_err(database)
+}
+
+pub(super) fn entry_row(row: &SqliteRow) -> Result<EntryRow, Error> {
+    Ok(EntryRow {
+        seq: get(row, 0)?,
+        at_ms: get(row, 1)?,
+        lane: get(row, 2)?,
+        task: get(row, 3)?,
+        attempt: get(row, 4)?,
+        what: get(row, 5)?,
+        detail: get(row, 6)?,
+    })
 }
 
 fn indexed(row: &SqliteRow) -> Result<(i64, String), Error> {

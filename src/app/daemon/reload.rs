@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::app::{App, failure_of, runner_options};
+use crate::app::{App, failure_of, hooked, runner_options};
 use crate::config::hot::{self, Changes, File, Held};
 use crate::failure::Failure;
+use crate::hooks;
 use crate::orchestrator::{Handle, Receipt};
 use crate::runner;
 
@@ -23,6 +24,8 @@ const PUT_OFF_MAX: u32 = 25;
 pub(crate) struct Reload {
     app: Arc<App>,
     handle: Handle,
+    /// `None`: this process has none.
+    hooks: Option<hooks::Handle>,
     /// What holds; `None`: there is no file, or it could not be read again at the start.
     held: tokio::sync::Mutex<Option<Held>>,
     /// What is wrong with the file.
@@ -30,11 +33,11 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    pub(crate) fn new(app: &Arc<App>, handle: &Handle) -> Arc<Self> {
+    pub(crate) fn new(app: &Arc<App>, handle: &Handle, hooks: Option<hooks::Handle>) -> Arc<Self> {
         let read = |file: &std::path::PathBuf| File::read(file, std::env::home_dir().as_deref());
         let held = app.file.get().and_then(|file| read(file).ok()).map(Held::new);
         let (app, handle, held) = (app.clone(), handle.clone(), tokio::sync::Mutex::new(held));
-        Arc::new(Self { app, handle, held, trouble: Mutex::default() })
+        Arc::new(Self { app, handle, hooks, held, trouble: Mutex::default() })
     }
 
     /// What is wrong with the file, if something is.
@@ -119,9 +122,14 @@ impl Reload {
         if let (Some(front), Some(options)) = (&app.front, &config.discord) {
             front.board.adjust(options.clone());
         }
+        let hooked = hooked::options(&config);
         *app.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         let applied = self.handle.apply(app.policy().await).await;
-        applied.map_err(|closed| Failure::outside(closed.to_string()))
+        applied.map_err(|closed| Failure::outside(closed.to_string()))?;
+        match &self.hooks {
+            Some(hooks) => hooks.reload(hooked).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether the file says something else than what was read last, right or wrong.

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 
 use crate::app::daemon::reload::Reload;
-use crate::app::{App, github};
+use crate::app::{App, github, hooked};
+use crate::hooks;
 use crate::http::{self, Part, Routes};
 use crate::metrics::{self, Discord, GitHub, Reading};
 use crate::orchestrator::{Census, Handle};
@@ -29,6 +30,7 @@ pub(crate) async fn listen(
     app: &Arc<App>,
     handle: &Handle,
     reload: &Arc<Reload>,
+    hooks: &hooks::Handle,
 ) -> anyhow::Result<Vec<http::Server>> {
     let mut places: BTreeMap<SocketAddr, Routes> = BTreeMap::new();
     if let Some(http) = app.config().http {
@@ -40,6 +42,14 @@ pub(crate) async fn listen(
     if let Some((listen, secret, ear)) = github::webhook(app)? {
         let routes = places.remove(&listen).unwrap_or_default();
         places.insert(listen, routes.with_webhook(secret, ear));
+    }
+    // Requests for hooks come in where it is said, or else where GitHub's do.
+    let place = app.config().http.map(|http| http.listen).or(places.keys().next().copied());
+    let place =
+        place.or(app.config().github.as_ref().and_then(|g| Some(g.webhook.as_ref()?.listen)));
+    if let Some(listen) = place {
+        let routes = places.remove(&listen).unwrap_or_default();
+        places.insert(listen, routes.with_hooks(hooked::door(hooks)));
     }
     let mut servers = Vec::new();
     for (listen, routes) in places {

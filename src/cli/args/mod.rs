@@ -1,5 +1,6 @@
 //! The command line as people type it.
 
+mod hooks;
 mod plan;
 mod queue;
 mod verbs;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(crate) use hooks::{FireArgs, HookCommand};
 pub(crate) use plan::{PlanArgs, PlanCommand};
 pub(crate) use queue::{
     ByArg, ProjectAddArgs, ProjectCommand, ProjectSetArgs, SettingsArgs, UsageArgs,
@@ -90,6 +92,11 @@ pub(crate) enum Command {
     },
     #[command(flatten)]
     Verb(VerbCommand),
+    /// Hooks: what happens by itself when something else happens, or it is time.
+    Hook {
+        #[command(subcommand)]
+        command: HookCommand,
+    },
     /// Free the worktrees that runs left. Branches, logs and records stay.
     Gc(GcArgs),
     /// Check this machine: git, disk, data directory, agents.

@@ -94,8 +94,8 @@ pub(crate) async fn run_options(
             TeardownArg::Never => Teardown::Never,
             TeardownArg::OnSuccess => Teardown::OnSuccess,
         }),
-        issue: None,
         after,
+        ..RunOptions::default()
     })
 }
 

@@ -444,10 +444,11 @@ impl Notifier for Console {
         if self.0.manner.json || notice.kind == NoticeKind::RunSettled {
             return Ok(Delivery::Delivered);
         }
-        if notice.kind.needs_person() {
-            let style = Style::new().yellow().bold();
-            let title = words::one_line(&notice.title);
-            let mut told = vec![style.apply_to(format!("▲ {title}")).to_string()];
+        let of_hook = notice.kind == NoticeKind::Hook;
+        if notice.kind.needs_person() || of_hook {
+            let style = if of_hook { Style::new().cyan() } else { Style::new().yellow().bold() };
+            let (sign, title) = (if of_hook { '⚑' } else { '▲' }, words::one_line(&notice.title));
+            let mut told = vec![style.apply_to(format!("{sign} {title}")).to_string()];
             let lines = notice.lines.iter().flat_map(|line| line.lines());
             told.extend(lines.map(|line| format!("  {}", words::visible(line))));
             told.extend(notice.asks.iter().map(|ask| format!("  → {}", self.command(notice, ask))));

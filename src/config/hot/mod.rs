@@ -138,6 +138,9 @@ pub const KEYS: &[(&str, When)] = &[
     ("discord.verbosity", AtOnce),
     ("discord.message_content", Restart),
     ("discord.api", Restart),
+    ("hooks", AtOnce),
+    ("hook_slots", AtOnce),
+    ("hook_hosts", AtOnce),
 ];
 
 /// The table for people.

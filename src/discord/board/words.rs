@@ -298,6 +298,7 @@ pub fn notice(notice: &Notice, view: Option<&RunView>) -> Post {
         NoticeKind::Budget | NoticeKind::BudgetWarning => "¤",
         NoticeKind::LimitReset => "◷",
         NoticeKind::Restarted => "↻",
+        NoticeKind::Hook => "⚑",
     };
     let mut text = format!("{glyph} **{}**", sentence(&notice.title));
     let lines = block(&notice.lines.join("\n"));

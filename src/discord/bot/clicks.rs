@@ -78,7 +78,7 @@ fn level(press: Press) -> Level {
         | Press::EditPlan
         | Press::ChangePlan
         | Press::DiscardPlan => Level::Approver,
-        Press::ResumeAll => Level::Admin,
+        Press::ResumeAll | Press::AddHook | Press::EditHook => Level::Admin,
         Press::Retry
         | Press::RetryNote
         | Press::RetryDown
@@ -261,6 +261,8 @@ pub(crate) fn verb_of(view: &RunView, key: &Key, text: Option<String>) -> Result
         | Press::Edit
         | Press::Rehearse
         | Press::Discard
+        | Press::AddHook
+        | Press::EditHook
         | Press::ResumeAll => return Err(Failure::user("this button does nothing to a run").into()),
     })
 }
@@ -331,6 +333,8 @@ async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result
         | Press::Edit
         | Press::Rehearse
         | Press::Discard
+        | Press::AddHook
+        | Press::EditHook
         | Press::ResumeAll => Err(Failure::user("this button is not understood any more").into()),
     }
 }
@@ -368,6 +372,8 @@ pub(crate) fn label(press: Press) -> &'static str {
         | Press::Apply
         | Press::Edit
         | Press::Rehearse
+        | Press::AddHook
+        | Press::EditHook
         | Press::Discard => "look",
     }
 }

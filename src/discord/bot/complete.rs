@@ -6,6 +6,7 @@ use serenity::all::{AutocompleteChoice, CreateAutocompleteResponse};
 use crate::discord::bot::Context;
 use crate::discord::bot::answer::Line;
 use crate::discord::bot::front::is_open;
+use crate::discord::gate::Level;
 use crate::discord::text::{clean, fit};
 use crate::orchestrator::RunView;
 use crate::render::Look;
@@ -121,6 +122,22 @@ pub(crate) async fn project(ctx: Context<'_>, typed: &str) -> CreateAutocomplete
     let known = ctx.data().house.office.projects().await;
     let seen = known.into_iter().filter(|project| ctx.data().sees(&line.actor, &project.id));
     pick(typed, seen.map(|p| (0, p.id.to_string(), p.id.to_string())).collect())
+}
+
+/// Hooks.
+pub(crate) async fn hook(ctx: Context<'_>, typed: &str) -> CreateAutocompleteResponse {
+    let Some(line) = line(&ctx) else { return CreateAutocompleteResponse::new() };
+    let (front, actor) = (ctx.data(), &line.actor);
+    let known = front.house.office.hooks().await.unwrap_or_default();
+    let options = front.board.options();
+    let all = options.rules.authorize(actor, Level::Viewer, None).is_ok();
+    let seen = known
+        .into_iter()
+        .filter(|hook| hook.project.as_ref().map_or(all, |project| front.sees(actor, project)));
+    let offered = seen.map(|hook| {
+        (u8::from(!hook.enabled), hook.name.to_string(), format!("{} · {}", hook.name, hook.on))
+    });
+    pick(typed, offered.collect())
 }
 
 /// Graphs in the repository of the channel's project.

@@ -7,7 +7,7 @@ use crate::discord::bot::clicks::{admit, disable, label, said, verb_of};
 use crate::discord::bot::front::{Carry, Front};
 use crate::discord::bot::{Trouble, commands};
 use crate::discord::gate::Level;
-use crate::discord::keys::{Key, On};
+use crate::discord::keys::{Key, On, Press};
 use crate::discord::post::Post;
 use crate::discord::text::fit;
 use crate::failure::Failure;
@@ -37,6 +37,9 @@ async fn take(front: &Front, line: &Line, form: &ModalInteraction) -> Result<Pos
         let asked = "edit a draft";
         front.permit(&line.actor, Level::Operator, Some(&draft.project), asked).await?;
         return commands::submit::written(front, line, id, draft, text).await;
+    }
+    if matches!(key.press, Press::AddHook | Press::EditHook) {
+        return commands::hooks::written(front, line, key.press, text).await;
     }
     let (permit, view) = admit(front, line, &key).await?;
     let verb = verb_of(&view, &key, Some(text.clone()))?;

@@ -109,6 +109,11 @@ impl Place {
         Self::new(run, format!("{lane}@lane"))
     }
 
+    /// Where something runs that belongs to no run: step `step` of what has the number `number`.
+    pub fn errand(number: i64, step: usize) -> Self {
+        Self { group: "@errands".to_owned(), name: format!("{number}-{step}") }
+    }
+
     fn new(run: &RunName, name: String) -> Self {
         Self { group: format!("{}-{}", run.graph, run.number), name }
     }

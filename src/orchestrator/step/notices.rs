@@ -4,7 +4,7 @@ use crate::graph::{LaneIx, TaskIx};
 use crate::ids::ProfileName;
 use crate::notify::{Ask, Notice, NoticeKind};
 use crate::orchestrator::step::attempts::first_line;
-use crate::orchestrator::world::{Desk, Run};
+use crate::orchestrator::world::{Desk, Run, World};
 use crate::state::{BlockedOn, Outcome, Question, TaskState, Watched};
 
 /// How many lines of a message a notice holds; the rest is in the log.
@@ -17,6 +17,13 @@ const PROFILES_OFFERED_MAX: usize = 8;
 pub(crate) fn send(desk: &mut Desk, notice: &Notice) {
     let text = serde_json::to_string(notice).expect("BUG: a notice is plain data");
     desk.batch.notices.push((notice.seq, text));
+}
+
+impl World {
+    /// Has people told something that comes from beside the runs.
+    pub(crate) fn announce(&mut self, notice: &Notice) {
+        send(&mut self.desk, notice);
+    }
 }
 
 /// Where a pull request is seen by others, and why it is not merged there.

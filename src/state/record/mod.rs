@@ -8,7 +8,7 @@ mod pull;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{LaneIx, TaskIx, Teardown};
-use crate::ids::{CommitId, ProfileName, ProjectId, RunId, RunName, TaskId};
+use crate::ids::{CommitId, HookName, ProfileName, ProjectId, RunId, RunName, TaskId};
 use crate::state::attempt::{Concern, FailureClass, Proposal, Session};
 use crate::state::lane::LaneState;
 use crate::state::ledger::Usage;
@@ -82,6 +82,9 @@ pub struct RunOptions {
     /// Tasks of other runs that must have ended well before anything of it begins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<After>,
+    /// The hook that submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookOrigin>,
 }
 
 /// A task of another run.
@@ -93,6 +96,17 @@ pub struct After {
     pub name: RunName,
     /// The task.
     pub task: TaskId,
+}
+
+/// Which hook submitted a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookOrigin {
+    /// Its name: what happens in the run does not set it off.
+    pub hook: HookName,
+    /// The number of the hook's run.
+    pub run: i64,
+    /// How many hooks led to the run, this one included.
+    pub depth: u32,
 }
 
 /// What is kept of a task. A task that nothing happened to has no row: it is

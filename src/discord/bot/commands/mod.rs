@@ -1,5 +1,6 @@
 //! The slash commands and the entries of the message menu.
 
+pub(crate) mod hooks;
 mod lane;
 mod projects;
 mod run;
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<poise::Command<Data, Trouble>> {
         lane::lane(),
         crate::discord::bot::plans::plan(),
         projects::project(),
+        hooks::hook(),
         whole::scheduler(),
         whole::status(),
         whole::queue(),

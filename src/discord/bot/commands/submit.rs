@@ -390,6 +390,8 @@ pub(crate) async fn pressed(
             Ok(Post::text("· thrown away; nothing was started"))
         }
         Press::Edit
+        | Press::AddHook
+        | Press::EditHook
         | Press::Retry
         | Press::RetryNote
         | Press::RetryDown
