@@ -21,7 +21,7 @@ use shapes::Shape;
 use taskloom::graph;
 use taskloom::ids::{ProjectId, RunId};
 use taskloom::notify::Silent;
-use taskloom::orchestrator::{Doors, Handle, Options, Role, Scope, Submission, spawn};
+use taskloom::orchestrator::{Doors, Handle, Options, Role, Scope, Submission, Watching, spawn};
 use taskloom::plan::Rules;
 use taskloom::runner::{Executor, Job, Report, Reporter, ToAttempt};
 use taskloom::scheduler::Policy;
@@ -215,7 +215,14 @@ fn submissions(name: &str, shape: fn(usize) -> Shape, tasks: usize) -> Vec<Submi
 
 fn options(slots: u32) -> Options {
     let (scope, role, plans) = (Scope::New, Role::Attached, Rules::default());
-    Options { policy: Policy::of_slots(slots), seed: 1, scope, role, plans }
+    Options {
+        policy: Policy::of_slots(slots),
+        seed: 1,
+        scope,
+        role,
+        plans,
+        watching: Watching::default(),
+    }
 }
 
 fn doors(store: Arc<dyn Store>, executor: Arc<dyn Executor>) -> Doors {

@@ -9,7 +9,7 @@ use taskloom::ids::{RunId, TaskId};
 use taskloom::notify::Silent;
 use taskloom::orchestrator::{
     Command, Doors, Handle, Options, Role, RunView, Scope, Submission, Submitted, Target, Verb,
-    spawn,
+    Watching, spawn,
 };
 use taskloom::plan::Rules;
 use taskloom::runner::Executor as _;
@@ -39,7 +39,7 @@ pub(crate) fn task(id: &str) -> TaskId {
 
 pub(crate) fn options(scope: Scope) -> Options {
     let (policy, plans) = (Policy::of_slots(8), Rules::default());
-    Options { policy, seed: 1, scope, role: Role::Attached, plans }
+    Options { policy, seed: 1, scope, role: Role::Attached, plans, watching: Watching::default() }
 }
 
 pub(crate) fn doors(

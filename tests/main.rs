@@ -29,4 +29,5 @@ mod tidy;
 mod undo;
 mod verbs;
 mod vitals;
+mod watching;
 mod world;

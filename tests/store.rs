@@ -6,7 +6,7 @@ use std::path::Path;
 use taskloom::graph::{LaneIx, TaskIx};
 use taskloom::ids::{CommitId, RunId, RunName};
 use taskloom::state::{
-    AttemptRecord, Decision, Effect, Entry, LaneEvent, LaneRecord, LaneState, Outcome,
+    AttemptRecord, Attention, Decision, Effect, Entry, LaneEvent, LaneRecord, LaneState, Outcome,
     ProjectRecord, RunEvent, RunOptions, RunRecord, RunState, Subject, TaskEvent, TaskRecord,
     TaskState, What,
 };
@@ -36,6 +36,8 @@ fn run_record(id: i64, number: u32) -> RunRecord {
         fatal: None,
         continues: Vec::new(),
         grown: Vec::new(),
+        archived_at: None,
+        attention: Attention::default(),
     }
 }
 

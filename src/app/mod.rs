@@ -374,8 +374,8 @@ impl Running {
 /// How the engine is set up by a configuration.
 pub fn engine_options(config: &Config, scope: Scope, role: Role) -> orchestrator::Options {
     let seed = SystemClock.now().0.unsigned_abs();
-    let (policy, plans) = (policy(config), config.plans);
-    orchestrator::Options { policy, seed, scope, role, plans }
+    let (policy, plans, watching) = (policy(config), config.plans, config.watching);
+    orchestrator::Options { policy, seed, scope, role, plans, watching }
 }
 
 /// Opens the store beside its owner, if there is one, or without any.
@@ -422,7 +422,7 @@ fn runner_options(
             open_files: limits.open_files,
         },
         attempt_timeout: config.timeouts.attempt,
-        idle_timeout: config.timeouts.idle,
+        stall: config.stall,
         gate_timeout: config.timeouts.gate,
         grace: config.timeouts.grace,
         method: config.git.merge_method,

@@ -12,6 +12,7 @@ mod plans;
 mod projects;
 mod raw;
 mod retention;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ use crate::failure::Failure;
 use crate::graph::{Budget, SandboxKind};
 use crate::hooks::rules::Hook;
 use crate::ids::ProfileName;
-use crate::runner::Credentials;
+use crate::orchestrator::Watching;
+use crate::runner::{Credentials, Stall};
 use crate::scheduler::Resume;
 use crate::state::MergeMethod;
 use crate::time::{Quiet, Zone};
@@ -66,6 +68,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What becomes of agents that are silent.
+    pub stall: Stall,
+    /// How runs are watched over.
+    pub watching: Watching,
     /// What a daemon that is told to end does with agents at work.
     pub on_shutdown: OnShutdown,
     /// How commits and merges are made.
@@ -116,8 +122,6 @@ pub struct Limits {
 pub struct Timeouts {
     /// One turn of an agent, where the graph does not say.
     pub attempt: Duration,
-    /// An agent that says nothing and uses no tool.
-    pub idle: Option<Duration>,
     /// One gate or check.
     pub gate: Duration,
     /// Between asking a program to end and killing it.
@@ -130,7 +134,6 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             attempt: Duration::from_secs(4 * 60 * 60),
-            idle: None,
             gate: Duration::from_secs(30 * 60),
             grace: Duration::from_secs(10),
             drain: Duration::from_secs(10 * 60),

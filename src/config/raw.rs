@@ -17,6 +17,7 @@ use crate::config::http::RawHttp;
 use crate::config::plans::RawPlans;
 use crate::config::projects::{self, RawBudget, RawProject};
 use crate::config::retention::RawRetention;
+use crate::config::watch::{self, RawArchive, RawMonitoring, RawStall};
 use crate::config::{AgentProfile, Config, GitOptions, Home, Http, Limits, OnShutdown, Timeouts};
 use crate::failure::Failure;
 use crate::graph::{Framework, SandboxKind};
@@ -54,6 +55,9 @@ pub(crate) struct Raw {
     home: RawHome,
     limits: RawLimits,
     timeouts: RawTimeouts,
+    stall: RawStall,
+    monitoring: RawMonitoring,
+    archive: RawArchive,
     on_shutdown: RawOnShutdown,
     git: RawGit,
     plans: RawPlans,
@@ -292,11 +296,12 @@ impl Raw {
             limits: self.limits.check(),
             timeouts: Timeouts {
                 attempt: self.timeouts.attempt.map_or(timeouts.attempt, |s| s.0),
-                idle: self.timeouts.idle.map(|s| s.0),
                 gate: self.timeouts.gate.map_or(timeouts.gate, |s| s.0),
                 grace: self.timeouts.grace.map_or(timeouts.grace, |s| s.0),
                 drain: self.timeouts.drain.map_or(timeouts.drain, |s| s.0),
             },
+            stall: self.stall.check(self.timeouts.idle.map(|s| s.0))?,
+            watching: watch::watching(self.monitoring, self.archive)?,
             on_shutdown: match self.on_shutdown {
                 RawOnShutdown::Detach => OnShutdown::Detach,
                 RawOnShutdown::Drain => OnShutdown::Drain,

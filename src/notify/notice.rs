@@ -61,6 +61,8 @@ pub enum NoticeKind {
     SafeMode,
     /// What a hook has to say.
     Hook,
+    /// Something has waited too long.
+    Stuck,
 }
 
 impl Notice {
@@ -81,7 +83,8 @@ impl NoticeKind {
             | Self::LaneFailed
             | Self::Budget
             | Self::LimitReset
-            | Self::SafeMode => true,
+            | Self::SafeMode
+            | Self::Stuck => true,
             Self::LaneMerged
             | Self::RunSettled
             | Self::BudgetWarning

@@ -10,6 +10,7 @@ use crate::graph::TaskIx;
 use crate::ids::{ProfileName, ProjectId, RunId, TaskId};
 use crate::orchestrator::command::{Answer, GlobalCommand};
 use crate::orchestrator::step::{Recovery, done, nothing};
+use crate::orchestrator::watch::Reminders;
 use crate::orchestrator::world::{Run, World};
 use crate::plan;
 use crate::runner::ToAttempt;
@@ -69,6 +70,8 @@ pub(crate) struct Desk {
     pub(crate) recovery: Option<Recovery>,
     /// Runs that came to rest in this turn.
     pub(crate) settled: Vec<RunId>,
+    /// Which run is looked at when for something that has waited too long.
+    pub(crate) reminders: Reminders,
     /// What is due when.
     pub(crate) timers: BTreeSet<(Timestamp, RunId, Part)>,
     pub(crate) entropy: Entropy,
@@ -145,6 +148,7 @@ impl Desk {
             plans: plan::Rules::default(),
             recovery: None,
             settled: Vec::new(),
+            reminders: Reminders::default(),
             timers: BTreeSet::new(),
             entropy: Entropy::seeded(seed),
             touched: BTreeSet::new(),

@@ -20,11 +20,12 @@ use crate::orchestrator::growth::Plans;
 use crate::orchestrator::handle::{Event, Handle, Resubmit, Resubmitted, Shutdown};
 use crate::orchestrator::step::{Carried, Turn};
 use crate::orchestrator::view::RunView;
+use crate::orchestrator::watch::Watching;
 use crate::orchestrator::world::{Run, World};
 use crate::plan;
 use crate::runner::{Executor, Report, Reporter, RunInfo};
 use crate::scheduler::Policy;
-use crate::state::{EffectKey, Entry, RunRecord, RunState, Verb};
+use crate::state::{Attention, EffectKey, Entry, RunRecord, RunState, Verb};
 use crate::store::{self, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
@@ -61,6 +62,8 @@ pub struct Options {
     pub role: Role,
     /// How plans are turned into tasks.
     pub plans: plan::Rules,
+    /// How runs are watched over.
+    pub watching: Watching,
 }
 
 /// What the process that owns the store is for.
@@ -160,6 +163,9 @@ pub async fn spawn(
         doors,
     };
     engine.world.desk.plans = engine.options.plans;
+    if engine.options.role != Role::Errand {
+        engine.world.desk.reminders.watching = engine.options.watching;
+    }
     engine.world.desk.idle_hands = engine.options.role == Role::Errand;
     let now = engine.doors.clock.now();
     engine.world.restore(&*engine.doors.store, now).await?;
@@ -183,6 +189,7 @@ pub async fn spawn(
 impl Engine {
     async fn run(mut self) {
         let owed: Vec<EffectKey> = self.world.runs.values().flat_map(Run::owed).collect();
+        self.fetch_due().await;
         self.begin();
         self.world.tell_of_safe_mode();
         let mut turn = self.world.finish();
@@ -194,6 +201,7 @@ impl Engine {
             for event in &gathered {
                 self.fetch_for(event).await;
             }
+            self.fetch_due().await;
             self.begin();
             self.suspend_if_due();
             for event in gathered.drain(..) {
@@ -383,6 +391,8 @@ impl Engine {
             warned: false,
             waits_for: self.world.not_done(&submission.options.after),
             grown: from.as_ref().map(|(_, plans, _)| plans.grown.clone()).unwrap_or_default(),
+            archived_at: None,
+            attention: Attention::default(),
         };
         let info = RunInfo {
             id: record.id,

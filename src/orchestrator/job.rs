@@ -3,7 +3,7 @@
 use crate::graph::{LaneIx, TaskIx};
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::{AttemptContext, Job, PullContext, Pulled, PulledLane};
-use crate::state::Effect;
+use crate::state::{Effect, Question};
 
 impl Run {
     /// The job of an effect.
@@ -32,6 +32,7 @@ impl Run {
             answers: more.answers,
             session: more.session,
             answer: more.answer,
+            silence: more.question.filter(Question::is_about_silence),
             adopt: more.adopt,
             profile,
         }

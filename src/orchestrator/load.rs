@@ -17,8 +17,8 @@ use crate::orchestrator::view::RunView;
 use crate::orchestrator::world::{BUDGETS, COOLDOWNS, HOLDS, World};
 use crate::runner::RunInfo;
 use crate::scheduler::{BUCKET, Used, WINDOW};
-use crate::state::{LedgerSum, ProjectRecord, RunRecord, RunState};
-use crate::store::{self, Store, StoredRun};
+use crate::state::{LedgerSum, ProjectRecord, RunRecord};
+use crate::store::{self, Store, StoredRun, Which};
 use crate::time::Timestamp;
 
 /// The setting under which the store keeps when daemons began that did not end in good order.
@@ -131,20 +131,21 @@ fn run_info(
 impl Engine {
     pub(super) async fn load(&mut self) -> Result<(), store::Error> {
         // A run that rests may have pull requests that are watched.
-        let owing: BTreeSet<RunId> = self.doors.store.owing().await?.into_iter().collect();
-        for record in self.doors.store.runs(None).await? {
-            let key = (record.project.clone(), record.name.graph.clone());
-            let last = self.numbers.entry(key).or_default();
-            *last = (*last).max(record.name.number);
-            let wanted = match self.options.scope {
-                Scope::All => record.state == RunState::Open || owing.contains(&record.id),
-                Scope::One(run) => record.id == run,
-                Scope::New => false,
-            };
-            if !wanted {
-                continue;
+        let store = self.doors.store.clone();
+        self.numbers = store.numbers().await?;
+        let mut wanted = BTreeSet::new();
+        match self.options.scope {
+            Scope::All => {
+                wanted.extend(store.owing().await?);
+                let open = store.select(&Which::Open, u32::MAX).await?;
+                wanted.extend(open.iter().map(|run| run.id));
+                self.mind_resting().await?;
             }
-            self.fetch(record.id).await?;
+            Scope::One(run) => wanted.extend([run]),
+            Scope::New => {}
+        }
+        for run in wanted {
+            self.fetch(run).await?;
         }
         self.look_for_what_is_waited_for().await?;
         for (seq, text) in self.doors.store.notices().await? {
@@ -218,6 +219,28 @@ impl Engine {
                 let done = done.map(|(task, _)| info.graph.task(*task).id.clone());
                 self.world.desk.done.extend(done.map(|task| (run, task)));
             }
+        }
+        Ok(())
+    }
+
+    /// Runs that rest and that people are to be reminded of are not in memory either.
+    pub(super) async fn fetch_due(&mut self) {
+        for run in self.world.absent_due(self.doors.clock.now()) {
+            if let Err(error) = self.fetch(run).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, %run, "a run could not be read");
+            }
+        }
+    }
+
+    /// Notes when runs that rest are looked at.
+    async fn mind_resting(&mut self) -> Result<(), store::Error> {
+        if self.world.desk.reminders.watching.stuck_after.is_none() {
+            return Ok(());
+        }
+        for run in self.doors.store.select(&Which::Reminded, u32::MAX).await? {
+            let at = run.attention.remind_at.map(|at| (at, run.id));
+            self.world.desk.reminders.due.extend(at);
         }
         Ok(())
     }

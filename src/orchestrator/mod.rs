@@ -16,6 +16,7 @@ mod job;
 mod load;
 pub(crate) mod step;
 mod view;
+mod watch;
 pub(crate) mod world;
 
 pub use census::{Census, Histogram, Tally};
@@ -27,3 +28,4 @@ pub use engine::{Doors, Options, Role, Scope, spawn};
 pub use handle::{Closed, Handle, Resubmitted};
 pub use load::look;
 pub use view::RunView;
+pub use watch::{Item, Need, Waits, Watching, holds_up, inbox, needs};

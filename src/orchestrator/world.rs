@@ -51,6 +51,8 @@ pub(crate) struct Run {
     pub(crate) usage: Usage,
     /// How many of the desk's timers are its own.
     pub(crate) timers: u32,
+    /// When it is looked at for something that has waited too long.
+    pub(crate) reminder: Option<Timestamp>,
     pub(crate) changed: Changed,
 }
 
@@ -105,8 +107,10 @@ impl World {
         run.derive(&mut self.desk);
         run.begin_waiting(&mut self.desk);
         run.tell_again(&mut self.desk);
-        self.desk.touched.insert(run.info.id);
-        self.runs.insert(run.info.id, run);
+        let id = run.info.id;
+        self.desk.touched.insert(id);
+        self.runs.insert(id, run);
+        self.mind_adopted(id);
     }
 }
 
@@ -129,6 +133,7 @@ impl Run {
             effects: BTreeMap::new(),
             usage: Usage::default(),
             timers: 0,
+            reminder: None,
             changed,
             record,
             tasks,

@@ -341,6 +341,13 @@ it cannot be done, call `failed` with the reason. If you need a decision, call `
 more to do, do it first.
 ";
 
+/// What an agent is told that has been silent for long.
+pub(crate) const SPEAK: &str = "\
+You have said nothing and used no tool for a long while. Say in one line where you are and go on. If \
+you wait for something that does not come, leave it and try another way. If you cannot go on, call \
+`ask` with your question, or `failed` with the reason.
+";
+
 /// What an agent is told that says it is done and has changed nothing.
 pub(crate) const NOTHING: &str = "\
 You ended your turn, and nothing in your working directory has changed. If nothing had to be \

@@ -154,6 +154,8 @@ pub struct AttemptContext {
     pub session: Option<Session>,
     /// The answer to it that the agent does not have yet.
     pub answer: Option<Answer>,
+    /// What a person is asked about the silence of its agent, while that is open.
+    pub silence: Option<Question>,
     /// What somebody pushed to the task's branch: it is verified, and no agent works.
     pub adopt: Option<CommitId>,
     /// The profile that does the work; `None`: the agent of the task itself.

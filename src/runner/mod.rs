@@ -17,6 +17,7 @@ mod shop;
 mod walls;
 mod waste;
 
+pub use attempt::Stall;
 pub use errand::{BranchDiff, Errand, ErrandEnd};
 pub use job::{
     AttemptContext, Executor, Found, Job, LaneEnd, PullContext, Pulled, PulledLane, Report,

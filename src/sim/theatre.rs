@@ -13,7 +13,7 @@ use crate::ids::{ProjectId, RunId};
 use crate::notify::{self, Delivery, Notice, Notifier};
 use crate::orchestrator::{
     self, Answer, Closed, Command, Doors, GlobalCommand, Handle, Options, Resubmitted, Role,
-    RunView, Scope, Submission, Submitted,
+    RunView, Scope, Submission, Submitted, Watching,
 };
 use crate::plan::Rules;
 use crate::runner::Executor as _;
@@ -104,7 +104,14 @@ impl Theatre {
             return Ok(());
         }
         let (policy, plans, seed) = (self.policy.clone(), Rules::default(), 1);
-        let options = Options { policy, seed, scope: Scope::All, role: Role::Daemon, plans };
+        let options = Options {
+            policy,
+            seed,
+            scope: Scope::All,
+            role: Role::Daemon,
+            plans,
+            watching: Watching::default(),
+        };
         let doors = Doors {
             store: self.store.clone(),
             executor: self.stage.clone(),
@@ -201,7 +208,8 @@ impl Theatre {
             Err(Dead) => {
                 let (policy, plans, seed) = (self.policy.clone(), Rules::default(), 1);
                 let (scope, role) = (Scope::All, Role::Errand);
-                let options = Options { policy, seed, scope, role, plans };
+                let options =
+                    Options { policy, seed, scope, role, plans, watching: Watching::default() };
                 orchestrator::look(&*self.store, run, &options, self.now(), false)
                     .await
                     .ok()

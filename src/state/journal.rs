@@ -85,6 +85,8 @@ pub enum What {
     BudgetReached,
     /// An agent's limit is reached.
     LimitReached,
+    /// Something has waited too long.
+    Stuck,
     /// Something that a person may want to know.
     Remark,
 }
@@ -182,6 +184,7 @@ impl What {
             Self::BudgetWarning => "budget_warning",
             Self::BudgetReached => "budget_reached",
             Self::LimitReached => "limit_reached",
+            Self::Stuck => "stuck",
             Self::Remark => "remark",
         }
     }

@@ -23,10 +23,11 @@ pub use journal::{Entry, Subject, What};
 pub use lane::{LaneEvent, LaneFailure, LaneState};
 pub use ledger::{LAST_TURN, LedgerLine, LedgerSum, Spent, Tokens, Usage};
 pub use record::{
-    After, Answer, Approval, AttemptRecord, Booked, ByHand, Decision, Delivered, Ending, Growth,
-    HookOrigin, LaneCheck, LaneRecord, MergeMethod, Moving, Objection, OverBudget, Part,
+    After, Answer, Approval, AttemptRecord, Attention, Booked, ByHand, Decision, Delivered, Ending,
+    Growth, HookOrigin, LaneCheck, LaneRecord, MergeMethod, Moving, Objection, OverBudget, Part,
     PlanDecision, PlanFound, PlanRecord, ProjectRecord, ProjectSettings, PullNews, PullStanding,
-    Question, RunOptions, RunRecord, Steer, TaskFailure, TaskMore, TaskRecord, Watched, Weight,
+    Question, RunOptions, RunRecord, SILENCE_FROM, Steer, TaskFailure, TaskMore, TaskRecord, Told,
+    Watched, Weight,
 };
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};

@@ -9,8 +9,11 @@ mod hooks;
 mod lock;
 mod memory;
 mod rows;
+mod shelves;
 mod sql;
 mod sqlite;
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -18,10 +21,11 @@ use serde::{Deserialize, Serialize};
 pub use hooks::{HookBatch, HookRow, HookStore};
 pub use lock::{Holder, OwnerLock};
 pub use memory::MemoryStore;
+pub use shelves::Which;
 pub use sqlite::{Access, SqliteStore};
 
 use crate::graph::{LaneIx, TaskIx};
-use crate::ids::{CommitId, ProjectId, RunId};
+use crate::ids::{CommitId, GraphName, ProjectId, RunId};
 use crate::state::{
     AttemptRecord, Effect, EffectKey, Entry, LaneRecord, LedgerLine, LedgerSum, ProjectRecord,
     RunRecord, TaskRecord,
@@ -171,6 +175,29 @@ pub trait Store: Send + Sync {
 
     /// All runs of a project, or of all, oldest first.
     async fn runs(&self, project: Option<&ProjectId>) -> Result<Vec<RunRecord>, Error>;
+
+    /// Some runs, oldest first, at most `limit`; those that rest are in the order in which they
+    /// came to rest.
+    async fn select(&self, which: &Which, limit: u32) -> Result<Vec<RunRecord>, Error> {
+        let mut runs = self.runs(None).await?;
+        runs.retain(|run| which.fits(run));
+        if matches!(which, Which::Resting { .. }) {
+            runs.sort_by_key(|run| run.since);
+        }
+        runs.truncate(limit as usize);
+        Ok(runs)
+    }
+
+    /// The last number that was given to each graph of each project, put away or not: no number is
+    /// given twice.
+    async fn numbers(&self) -> Result<BTreeMap<(ProjectId, GraphName), u32>, Error> {
+        let mut numbers = BTreeMap::new();
+        for run in self.runs(None).await? {
+            let last = numbers.entry((run.project, run.name.graph)).or_default();
+            *last = run.name.number.max(*last);
+        }
+        Ok(numbers)
+    }
 
     /// One run with everything that changed in it.
     async fn load(&self, run: RunId) -> Result<Option<StoredRun>, Error>;

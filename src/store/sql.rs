@@ -85,6 +85,37 @@ pub(crate) const PROJECTS: &str = "SELECT id, record FROM projects ORDER BY id";
 pub(crate) const RUNS: &str = "
     SELECT id, record FROM runs WHERE $1 IS NULL OR project = $1 ORDER BY id";
 
+pub(crate) const RUNS_ACTIVE: &str = "
+    SELECT id, record FROM runs WHERE archived_ms IS NULL ORDER BY id LIMIT $1";
+
+pub(crate) const RUNS_ARCHIVED: &str = "
+    SELECT id, record FROM runs WHERE archived_ms IS NOT NULL ORDER BY id LIMIT $1";
+
+pub(crate) const RUNS_OPEN: &str = "
+    SELECT id, record FROM runs WHERE open = 1 ORDER BY id LIMIT $1";
+
+/// Two looks, because each has its index.
+pub(crate) const RUNS_FOR_PEOPLE: &str = "
+    SELECT id, record FROM runs WHERE archived_ms IS NULL AND open = 0 AND needs > 0
+    UNION ALL
+    SELECT id, record FROM runs WHERE open = 1 AND archived_ms IS NULL
+    ORDER BY id LIMIT $1";
+
+pub(crate) const RUNS_REMINDED: &str = "
+    SELECT id, record FROM runs
+    WHERE archived_ms IS NULL AND remind_ms IS NOT NULL AND open = 0 ORDER BY id LIMIT $1";
+
+pub(crate) const RUNS_RESTING: &str = "
+    SELECT id, record FROM runs
+    WHERE archived_ms IS NULL AND open = 0 AND since_ms < $2 ORDER BY since_ms LIMIT $1";
+
+pub(crate) const RUN_NAMED: &str = "
+    SELECT id, record FROM runs WHERE project = $2 AND graph = $3 AND number = $4 LIMIT $1";
+
+/// Read from the index that keeps the numbers apart.
+pub(crate) const NUMBERS: &str = "
+    SELECT project, graph, max(number) FROM runs GROUP BY project, graph";
+
 pub(crate) const RUN: &str = "SELECT id, record FROM runs WHERE id = $1";
 
 pub(crate) const GRAPH: &str = "SELECT source FROM graphs WHERE digest = $1";
@@ -210,6 +241,14 @@ pub(crate) const ALL: &[&str] = &[
     COUNTERS,
     PROJECTS,
     RUNS,
+    RUNS_ACTIVE,
+    RUNS_ARCHIVED,
+    RUNS_OPEN,
+    RUNS_FOR_PEOPLE,
+    RUNS_REMINDED,
+    RUNS_RESTING,
+    RUN_NAMED,
+    NUMBERS,
     RUN,
     GRAPH,
     LANES,

@@ -1,5 +1,6 @@
 //! The default store: one SQLite file, one writer, full durability.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,13 +15,13 @@ use tokio::sync::Mutex;
 
 use crate::crash;
 use crate::graph::{LaneIx, TaskIx};
-use crate::ids::{ProjectId, RunId};
+use crate::ids::{GraphName, NameError, ProjectId, RunId};
 use crate::state::{
     AttemptRecord, Effect, Entry, LedgerSum, ProjectRecord, RunRecord, Tokens, Usage,
 };
 use crate::store::rows::{EntryRow, Parameters, index, record};
 use crate::store::sql;
-use crate::store::{Audit, Batch, Counters, Error, Ledger, Store, StoredRun};
+use crate::store::{Audit, Batch, Counters, Error, Ledger, Store, StoredRun, Which};
 use crate::time::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -189,6 +190,43 @@ impl Store for SqliteStore {
     async fn runs(&self, project: Option<&ProjectId>) -> Result<Vec<RunRecord>, Error> {
         let project = project.map(|p| p.as_str().to_owned());
         self.read(sql::RUNS, Some(project), run_record).await
+    }
+
+    async fn select(&self, which: &Which, limit: u32) -> Result<Vec<RunRecord>, Error> {
+        let query = match which {
+            Which::Active => sqlx::query(sql::RUNS_ACTIVE).bind(limit),
+            Which::Archived => sqlx::query(sql::RUNS_ARCHIVED).bind(limit),
+            Which::Open => sqlx::query(sql::RUNS_OPEN).bind(limit),
+            Which::ForPeople => sqlx::query(sql::RUNS_FOR_PEOPLE).bind(limit),
+            Which::Reminded => sqlx::query(sql::RUNS_REMINDED).bind(limit),
+            Which::Resting { before } => sqlx::query(sql::RUNS_RESTING).bind(limit).bind(before.0),
+            Which::Named(project, name) => sqlx::query(sql::RUN_NAMED)
+                .bind(limit)
+                .bind(project.as_str())
+                .bind(name.graph.as_str())
+                .bind(name.number),
+        };
+        let mut connection = self.connection.lock().await;
+        let rows = query.fetch_all(&mut *connection).await.map_err(database)?;
+        rows.iter().map(run_record).collect()
+    }
+
+    async fn numbers(&self) -> Result<BTreeMap<(ProjectId, GraphName), u32>, Error> {
+        let rows = self.read(sql::NUMBERS, None::<i64>, |row| {
+            let (project, graph): (String, String) = (get(row, 0)?, get(row, 1)?);
+            let damaged = |column, why: NameError| Error::Inconsistent {
+                table: "runs",
+                column,
+                row: format!("{project}:{graph}"),
+                why: why.to_string(),
+            };
+            let place = (
+                project.parse().map_err(|why| damaged("project", why))?,
+                graph.parse().map_err(|why| damaged("graph", why))?,
+            );
+            Ok((place, get(row, 2)?))
+        });
+        Ok(rows.await?.into_iter().collect())
     }
 
     async fn load(&self, run: RunId) -> Result<Option<StoredRun>, Error> {

@@ -276,6 +276,7 @@ impl Console {
             What::Steered => format!("» {first}"),
             What::BudgetWarning | What::BudgetReached | What::LimitReached => first,
             What::Recovered | What::Remark => first,
+            What::Stuck => asks(first),
             What::Submitted => format!("submitted as {first}"),
             What::Run(_) => return None,
         })

@@ -381,6 +381,7 @@ impl Player {
             | What::BudgetWarning
             | What::BudgetReached
             | What::LimitReached
+            | What::Stuck
             | What::Remark => entry.what.kind().replace('_', " "),
         };
         let detail = entry.detail.as_deref().and_then(|detail| detail.lines().next());

@@ -299,6 +299,7 @@ pub fn notice(notice: &Notice, view: Option<&RunView>) -> Post {
         NoticeKind::LimitReset => "◷",
         NoticeKind::Restarted => "↻",
         NoticeKind::Hook => "⚑",
+        NoticeKind::Stuck => "⏳",
     };
     let mut text = format!("{glyph} **{}**", sentence(&notice.title));
     let lines = block(&notice.lines.join("\n"));

@@ -15,6 +15,7 @@ mod resubmit;
 mod tasks;
 mod verbs;
 
+pub(crate) use notices::send;
 pub(crate) use recovery::Recovery;
 pub(crate) use resubmit::Carried;
 pub(crate) use verbs::{done, nothing};
@@ -51,6 +52,7 @@ impl World {
         self.desk.roll_budgets();
         self.desk.quiet_until = self.desk.policy.quiet.and_then(|quiet| quiet.until(now));
         self.fire_timers();
+        self.remind();
     }
 
     /// Plans, and takes what the turn produced.
@@ -60,6 +62,7 @@ impl World {
         self.plan();
         self.tell_of_recovery();
         for id in std::mem::take(&mut self.desk.touched) {
+            self.mind(id);
             if let Some(run) = self.runs.get_mut(&id) {
                 run.collect(&mut self.desk.batch);
             }
@@ -146,7 +149,11 @@ impl World {
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         let due = self.desk.timers.first().map(|(at, ..)| *at);
         let waits = self.desk.queue.wakes_at();
-        due.into_iter().chain(waits).chain(self.desk.quiet_until).min()
+        due.into_iter()
+            .chain(waits)
+            .chain(self.desk.quiet_until)
+            .chain(self.desk.reminders.next())
+            .min()
     }
 
     /// What is set for a project stays as it is; where it lies may have changed.

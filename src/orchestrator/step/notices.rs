@@ -73,7 +73,8 @@ impl Run {
         question: &Question,
     ) {
         let id = self.graph().task(task).id.clone();
-        let title = format!("task `{id}` asks: {}", first_line(&question.text));
+        let asks = if question.is_about_silence() { ":" } else { " asks:" };
+        let title = format!("task `{id}`{asks} {}", first_line(&question.text));
         let mut notice = self.notice(desk, seq, NoticeKind::Question, title);
         notice.lines = question.text.lines().skip(1).map(str::to_owned).collect();
         notice.task = Some(id);

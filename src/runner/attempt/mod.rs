@@ -9,6 +9,7 @@ mod ears;
 mod plans;
 mod prepare;
 mod record;
+mod stall;
 mod teardown;
 mod verify;
 mod work;
@@ -31,6 +32,7 @@ use crate::state::{AttemptEnd, AttemptOutcome, FailureClass, Step};
 pub(crate) use ears::Ears;
 use prepare::Launched;
 use record::Record;
+pub use stall::Stall;
 use verify::collect::Collected;
 use verify::gate;
 

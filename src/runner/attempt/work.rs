@@ -11,10 +11,12 @@ use crate::ids::ProfileName;
 use crate::notify::Output;
 use crate::runner::attempt::prepare::agent_trouble;
 use crate::runner::attempt::record::Record;
+use crate::runner::attempt::stall::{self, Ladder, Rung};
 use crate::runner::attempt::{Attempt, Break, Ears, command};
+use crate::runner::instructions::SPEAK;
 use crate::runner::job::{Report, StepFailure, ToAttempt};
 use crate::state::{
-    Answer, AttemptOutcome, FailureClass, ParkReason, Question, Session, Steer, Usage,
+    Answer, AttemptOutcome, FailureClass, ParkReason, Question, SILENCE_FROM, Session, Steer, Usage,
 };
 
 /// How many lines of output a failure repeats; the rest is in the log.
@@ -35,9 +37,13 @@ impl Attempt<'_> {
         record: &mut Record,
         ears: &mut Ears,
     ) -> Result<(), Break> {
-        let mut silent = false;
+        let mut ladder = Ladder::new(self.context.silence.is_some());
+        let mut end = None;
         let mut answer = self.context.answer.clone();
         loop {
+            if let Some(decided) = answer.take_if(|answer| answer.seq >= SILENCE_FROM) {
+                end = self.decide(agent, &mut ladder, &decided.text, record).await?.or(end);
+            }
             // An answer may come before its question is heard again, and twice.
             if let Some(answer) = answer.take_if(|answer| record.waits_for(answer)) {
                 self.pass_on(agent, answer, record).await;
@@ -45,9 +51,14 @@ impl Attempt<'_> {
             let patient = !record.open.is_empty() || !record.tools.is_empty();
             match self.wake(agent, ears, patient).await {
                 Wake::Event(Some(AgentEvent::TurnEnd { turn, outcome })) => {
-                    return self.judge(turn, outcome, record, silent);
+                    return self.judge(turn, outcome, record, end);
                 }
-                Wake::Event(Some(event)) => self.take_in(event, record)?,
+                Wake::Event(Some(event)) => {
+                    if ladder.heard() {
+                        self.reporter.report(Report::Answered);
+                    }
+                    self.take_in(event, record)?;
+                }
                 Wake::Event(None) => {
                     let message = "the agent ended without saying how";
                     return Err(StepFailure::new(FailureClass::Lost, message).into());
@@ -58,11 +69,80 @@ impl Attempt<'_> {
                     agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
                 }
                 Wake::Silence => {
-                    silent = true;
-                    agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
+                    end = self.silence(agent, &mut ladder, record).await?.or(end);
                 }
             }
         }
+    }
+
+    /// The agent was silent for one span more.
+    async fn silence(
+        &self,
+        agent: &mut Box<dyn AgentRun>,
+        ladder: &mut Ladder,
+        record: &Record,
+    ) -> Result<Option<StepFailure>, Break> {
+        let stall = &self.shop.options.stall;
+        let mut rung = ladder.climb(stall);
+        if rung == Some(Rung::Nudge) && !self.nudge(agent, record).await {
+            rung = ladder.pass_over(stall);
+        }
+        let spans = stall.after.unwrap_or_default() * ladder.spans();
+        let spans = humantime::format_duration(spans);
+        match rung {
+            Some(Rung::Ask) => {
+                let seq = SILENCE_FROM + self.shop.clock.now().0.unsigned_abs();
+                let nudge = (!ladder.is_deaf()).then_some(stall::NUDGE);
+                let choices = [Some(stall::WAIT), nudge, Some(stall::STOP)];
+                let choices: Vec<String> =
+                    choices.into_iter().flatten().map(str::to_owned).collect();
+                let text = format!("its agent has said nothing for {spans}: what becomes of it?");
+                self.tell(record, format!("silent for {spans}; somebody is asked"));
+                self.reporter.report(Report::Asked(record.question(seq, &text, &choices)));
+                Ok(None)
+            }
+            Some(Rung::Stop) => {
+                agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
+                let message = format!("the agent was silent for {spans}");
+                Ok(Some(StepFailure::new(FailureClass::TimedOut, message)))
+            }
+            Some(Rung::Nudge) | None => Ok(None),
+        }
+    }
+
+    /// Tells a silent agent to say something. Whether it takes messages while it works.
+    async fn nudge(&self, agent: &mut Box<dyn AgentRun>, record: &Record) -> bool {
+        let seq = SILENCE_FROM + self.shop.clock.now().0.unsigned_abs();
+        let taken = agent.send(Command::Steer { seq, text: SPEAK.to_owned() }).await.is_ok();
+        if taken {
+            self.tell(record, "is silent, and was told to say where it is".to_owned());
+        }
+        taken
+    }
+
+    /// What a person said of a silent agent. What it is to end for, if it is to end.
+    async fn decide(
+        &self,
+        agent: &mut Box<dyn AgentRun>,
+        ladder: &mut Ladder,
+        said: &str,
+        record: &Record,
+    ) -> Result<Option<StepFailure>, Break> {
+        self.reporter.report(Report::Answered);
+        match said {
+            stall::STOP => {
+                ladder.stop();
+                agent.send(Command::Stop).await.map_err(|error| agent_trouble(&error))?;
+                let message = "a person had the silent agent stopped, to be tried again";
+                return Ok(Some(StepFailure::new(FailureClass::Transient, message)));
+            }
+            stall::NUDGE => {
+                let taken = self.nudge(agent, record).await;
+                ladder.nudged_by_hand(&self.shop.options.stall, taken);
+            }
+            _ => ladder.wait(),
+        }
+        Ok(None)
     }
 
     /// Gives the agent its answer, and asks the next of its questions.
@@ -91,7 +171,7 @@ impl Attempt<'_> {
 
     async fn wake(&self, agent: &mut Box<dyn AgentRun>, ears: &mut Ears, patient: bool) -> Wake {
         // Who waits for a person or a tool is not silent.
-        let patience = self.shop.options.idle_timeout.filter(|_| !patient).unwrap_or(Duration::MAX);
+        let patience = self.shop.options.stall.after.filter(|_| !patient).unwrap_or(Duration::MAX);
         tokio::select! {
             event = agent.next() => Wake::Event(event),
             // A channel that is closed says nothing: this attempt is being let go.
@@ -229,7 +309,7 @@ impl Attempt<'_> {
         turn: u32,
         outcome: TurnOutcome,
         record: &mut Record,
-        silent: bool,
+        end: Option<StepFailure>,
     ) -> Result<(), Break> {
         let fail = |class, message: String| Err(StepFailure::new(class, message).into());
         if let Some(Signal::Failed { reason }) = &record.claim {
@@ -237,11 +317,7 @@ impl Attempt<'_> {
         }
         match outcome {
             TurnOutcome::Completed => Ok(()),
-            TurnOutcome::Stopped if silent => {
-                let limit = self.shop.options.idle_timeout.unwrap_or_default();
-                let limit = humantime::format_duration(limit);
-                fail(FailureClass::TimedOut, format!("the agent was silent for {limit}"))
-            }
+            TurnOutcome::Stopped if let Some(failure) = end => Err(failure.into()),
             TurnOutcome::Stopped => Err(AttemptOutcome::Stopped { kept: None }.into()),
             TurnOutcome::Failed { why } => {
                 let more = self.last_lines(turn);

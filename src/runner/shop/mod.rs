@@ -21,6 +21,7 @@ use crate::graph::{AgentSpec, Framework, Graph, SandboxKind, TaskIx};
 use crate::ids::{CommitId, ProfileName, ProjectId};
 use crate::notify::Streams;
 use crate::runner::attempt;
+use crate::runner::attempt::Stall;
 use crate::runner::job::{Executor, Job, Report, Reporter, RunInfo, StepFailure, ToAttempt};
 use crate::runner::lanes;
 use crate::runner::lanes::pulls;
@@ -51,8 +52,8 @@ pub struct Options {
     pub limits: Limits,
     /// How long a turn may take where the graph does not say.
     pub attempt_timeout: Duration,
-    /// How long an agent may be silent.
-    pub idle_timeout: Option<Duration>,
+    /// What becomes of an agent that is silent.
+    pub stall: Stall,
     /// How long a gate or check may take.
     pub gate_timeout: Duration,
     /// Between asking a program to end and killing it.

@@ -23,8 +23,8 @@ use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, OnPlan, Target, Un
 use crate::runner::{Report, RunInfo, ToAttempt};
 use crate::scheduler::Policy;
 use crate::state::{
-    self, Effect, EffectKey, LaneState, Part, ProjectRecord, RunOptions, RunRecord, RunState,
-    TaskState,
+    self, Attention, Effect, EffectKey, LaneState, Part, ProjectRecord, RunOptions, RunRecord,
+    RunState, TaskState,
 };
 use crate::store::{MemoryStore, Store as _, StoredRun};
 use crate::time::Timestamp;
@@ -541,5 +541,7 @@ fn record(info: &RunInfo) -> RunRecord {
         waits_for: Vec::new(),
         continues: Vec::new(),
         grown: Vec::new(),
+        archived_at: None,
+        attention: Attention::default(),
     }
 }

@@ -1,6 +1,7 @@
 //! What is kept of every run, lane, task and attempt: the rows of the store and, unchanged, the
 //! cells of the engine's world.
 
+mod attention;
 mod plan;
 mod project;
 mod pull;
@@ -16,6 +17,7 @@ use crate::state::run::RunState;
 use crate::state::task::TaskState;
 use crate::time::Timestamp;
 
+pub use attention::{Attention, Told};
 pub use plan::{Growth, PlanDecision, PlanFound, PlanRecord};
 pub use project::{MergeMethod, ProjectRecord, ProjectSettings, Weight};
 pub use pull::{Approval, Objection, PullNews, PullStanding, Watched};
@@ -65,6 +67,12 @@ pub struct RunRecord {
     /// What plans added to its graph, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grown: Vec<Growth>,
+    /// When it was put away: nothing but what people see of it changes by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
+    /// What in it waits for people, and what they were told of that.
+    #[serde(default)]
+    pub attention: Attention,
 }
 
 /// What a submitter may set above the graph.
@@ -358,6 +366,10 @@ pub enum Ending {
     Budget,
 }
 
+/// Numbers of questions about an agent's silence begin here: far above all that agents ask, and
+/// exact in every reader of JSON.
+pub const SILENCE_FROM: u64 = 1 << 48;
+
 /// What an agent asks a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
@@ -379,6 +391,11 @@ impl Question {
     /// Its place among the questions of its attempt.
     pub fn place(&self) -> (u32, u64) {
         (self.turn, self.seq)
+    }
+
+    /// Whether it is no question of the agent, but one about its silence.
+    pub fn is_about_silence(&self) -> bool {
+        self.seq >= SILENCE_FROM
     }
 }
 

@@ -21,6 +21,7 @@ impl Run {
         }
         if !plan.dry_run {
             self.record.paused = pause;
+            self.record.attention.paused_at = pause.then_some(desk.now);
             self.changed.run = true;
             desk.touched.insert(self.info.id);
         }
