@@ -16,8 +16,9 @@ use crate::cli::Outcome;
 use crate::cli::args::{Cli, Command, Common};
 use crate::cli::inspect;
 use crate::cli::run;
+use crate::cli::shelf;
 
-const ROWS: [Row; 3] = [
+const ROWS: [Row; 4] = [
     (
         "submit",
         "Hand a graph to the Taskloom daemon; it begins at once.",
@@ -36,6 +37,7 @@ const ROWS: [Row; 3] = [
         "Say why a task does not run, what it asks, or how it failed.",
         &[("task", "`TASK`, `GRAPH/TASK` or `GRAPH/NUMBER/TASK`", true)],
     ),
+    ("inbox", "List everything that waits for a person, what holds up most first.", &[]),
 ];
 
 /// Serves the tools on standard input and output until the client hangs up.
@@ -109,6 +111,7 @@ async fn answer(common: &Common, call: &CallToolRequestParams) -> anyhow::Result
         }
         "status" => Ok(inspect::status_of(common, argument("run").as_deref()).await?.1),
         "why" => Ok(inspect::reason_of(common, &needed("task")?).await?.1),
+        "inbox" => Ok(shelf::inbox_of(common).await?.1),
         other => anyhow::bail!("there is no tool `{other}`"),
     }
 }

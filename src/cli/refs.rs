@@ -5,7 +5,7 @@ use crate::cli::Outcome;
 use crate::cli::args::Common;
 use crate::cli::out::{self, outln};
 use crate::config::Config;
-use crate::control::names::{Named, find_part, find_run};
+use crate::control::names::{Named, part_of, run_of};
 use crate::failure::Failure;
 use crate::orchestrator::{self, Options, Role, RunView, Scope};
 use crate::state::RunRecord;
@@ -45,12 +45,12 @@ impl Reading {
 
     /// The run that `text` names; the latest without a name.
     pub(crate) async fn run(&self, text: Option<&str>) -> anyhow::Result<RunRecord> {
-        Ok(find_run(self.store.runs(None).await?, text)?)
+        Ok(run_of(&self.store, text).await?)
     }
 
     /// The run and the task or lane that `text` names.
     pub(crate) async fn part(&self, text: &str) -> anyhow::Result<Named> {
-        Ok(find_part(&self.store, self.store.runs(None).await?, text).await?)
+        Ok(part_of(&self.store, text).await?)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::ids::TaskId;
 use crate::orchestrator::RunView;
 use crate::runner::RunInfo;
 use crate::state::{RunRecord, RunState};
-use crate::store::Store;
+use crate::store::{Store, Which};
 
 /// How many runs are looked through for a task that is named alone.
 const RUNS_LOOKED_AT: usize = 50;
@@ -22,6 +22,31 @@ pub struct Named {
     pub run: RunRecord,
     /// The task or lane.
     pub part: String,
+}
+
+/// The run that `text` names, or the latest; one that was put away only if no other has the name.
+pub async fn run_of(store: &dyn Store, text: Option<&str>) -> Result<RunRecord, Failure> {
+    match find_run(active(store).await?, text) {
+        Err(_) if text.is_some() => find_run(all(store).await?, text),
+        found => found,
+    }
+}
+
+/// The same with a task or lane of it.
+pub async fn part_of(store: &dyn Store, text: &str) -> Result<Named, Failure> {
+    match find_part(store, active(store).await?, text).await {
+        Err(failure) => find_part(store, all(store).await?, text).await.map_err(|_| failure),
+        found => found,
+    }
+}
+
+async fn active(store: &dyn Store) -> Result<Vec<RunRecord>, Failure> {
+    let runs = store.select(&Which::Active, u32::MAX).await;
+    runs.map_err(|error| Failure::outside(error.to_string()))
+}
+
+async fn all(store: &dyn Store) -> Result<Vec<RunRecord>, Failure> {
+    store.runs(None).await.map_err(|error| Failure::outside(error.to_string()))
 }
 
 /// The run among `runs`, oldest first, and the task or lane that `text` names.

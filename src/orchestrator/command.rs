@@ -257,6 +257,10 @@ pub enum Verb {
         /// What.
         what: Undo,
     },
+    /// Put a run away that has come to rest: it leaves lists and choices, and nothing else changes.
+    Archive,
+    /// Bring a run back that was put away. Nothing runs again by that.
+    Restore,
     /// Tell an agent something while it works. An agent that takes no messages, or has ended, is
     /// told in its next attempt.
     Steer {
@@ -274,7 +278,9 @@ impl Verb {
             Self::Pause { .. }
             | Self::Reprioritise { .. }
             | Self::Steer { .. }
-            | Self::Plan { what: OnPlan::Edit { .. }, .. } => false,
+            | Self::Plan { what: OnPlan::Edit { .. }, .. }
+            | Self::Archive
+            | Self::Restore => false,
             Self::Retry { .. }
             | Self::Rewind { .. }
             | Self::Skip { .. }

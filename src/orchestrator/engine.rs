@@ -118,6 +118,8 @@ pub(super) struct Engine {
     /// What came while the store did not take changes.
     late: VecDeque<Event>,
     ending: Option<Ending>,
+    /// When runs that rest are looked at to be put away.
+    pub(super) next_sweep: Option<Timestamp>,
 }
 
 /// How the engine is to end.
@@ -159,6 +161,7 @@ pub async fn spawn(
         waiting: Vec::new(),
         late: VecDeque::new(),
         ending: None,
+        next_sweep: None,
         options,
         doors,
     };
@@ -203,6 +206,7 @@ impl Engine {
             }
             self.fetch_due().await;
             self.begin();
+            self.sweep().await;
             self.suspend_if_due();
             for event in gathered.drain(..) {
                 self.step(event);
@@ -222,6 +226,9 @@ impl Engine {
 
     /// A process that works on everything does not keep what has come to rest.
     fn let_go_of_settled(&mut self) {
+        if !self.world.desk.settled.is_empty() {
+            self.sweep_later();
+        }
         for id in std::mem::take(&mut self.world.desk.settled) {
             let rests = |run: &Run| !run.is_open() && run.effects.is_empty() && run.timers == 0;
             if self.options.scope == Scope::All && self.world.runs.get(&id).is_some_and(rests) {
@@ -264,7 +271,7 @@ impl Engine {
         }
         let now = self.doors.clock.now();
         let deadline = self.ending.as_ref().map(|ending| ending.deadline).filter(|at| *at > now);
-        match self.world.next_due().into_iter().chain(deadline).min() {
+        match self.world.next_due().into_iter().chain(deadline).chain(self.next_sweep).min() {
             Some(due) if due <= now => {
                 while let Ok(event) = self.events.try_recv() {
                     into.push(event);

@@ -140,6 +140,7 @@ impl Engine {
                 let open = store.select(&Which::Open, u32::MAX).await?;
                 wanted.extend(open.iter().map(|run| run.id));
                 self.mind_resting().await?;
+                self.next_sweep = Some(self.doors.clock.now());
             }
             Scope::One(run) => wanted.extend([run]),
             Scope::New => {}
@@ -161,7 +162,7 @@ impl Engine {
     }
 
     /// Takes a run up from the store, if it is there.
-    async fn fetch(&mut self, run: RunId) -> Result<(), store::Error> {
+    pub(super) async fn fetch(&mut self, run: RunId) -> Result<(), store::Error> {
         let Some(stored) = self.doors.store.load(run).await? else { return Ok(()) };
         let info = Arc::new(info_of(&*self.doors.store, &stored).await?);
         self.world.adopt(info, stored);

@@ -28,7 +28,7 @@ use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{CommitId, GraphName, ProjectId, RunId};
 use crate::state::{
     AttemptRecord, Effect, EffectKey, Entry, LaneRecord, LedgerLine, LedgerSum, ProjectRecord,
-    RunRecord, TaskRecord,
+    RunRecord, Subject, TaskRecord, What,
 };
 use crate::time::Timestamp;
 
@@ -182,7 +182,7 @@ pub trait Store: Send + Sync {
         let mut runs = self.runs(None).await?;
         runs.retain(|run| which.fits(run));
         if matches!(which, Which::Resting { .. }) {
-            runs.sort_by_key(|run| run.since);
+            runs.sort_by_key(RunRecord::rests_since);
         }
         runs.truncate(limit as usize);
         Ok(runs)
@@ -213,6 +213,19 @@ pub trait Store: Send + Sync {
 
     /// The ledger since a time, added up in buckets of so many milliseconds, the oldest first.
     async fn spent(&self, since: Timestamp, bucket_ms: i64) -> Result<Vec<LedgerSum>, Error>;
+
+    /// How often the gate of each attempt of a run was run: task, attempt, times.
+    async fn gate_rounds(&self, run: RunId) -> Result<Vec<(TaskIx, u32, u32)>, Error> {
+        let mut rounds: BTreeMap<(TaskIx, u32), u32> = BTreeMap::new();
+        for entry in self.journal(run, 0, u32::MAX).await? {
+            let gate = matches!(entry.what, What::GatePassed | What::GateFailed);
+            if let (true, Subject::Task(task), Some(attempt)) = (gate, entry.subject, entry.attempt)
+            {
+                *rounds.entry((task, attempt)).or_default() += 1;
+            }
+        }
+        Ok(rounds.into_iter().map(|((task, attempt), times)| (task, attempt, times)).collect())
+    }
 
     /// Notices that are still to be delivered, oldest first.
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error>;

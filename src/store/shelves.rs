@@ -17,10 +17,15 @@ pub enum Which {
     ForPeople,
     /// Those that rest and that people are reminded of.
     Reminded,
-    /// Those that rest since before a moment and were not put away.
+    /// Those that rest since before a moment with nothing for a person, and were not put away.
     Resting {
         /// That moment.
         before: Timestamp,
+    },
+    /// Those in which something may have happened since a moment, put away or not.
+    Lately {
+        /// That moment.
+        after: Timestamp,
     },
     /// The one of this name.
     Named(ProjectId, RunName),
@@ -36,7 +41,11 @@ impl Which {
             Self::Open => open,
             Self::ForPeople => active && (open || run.attention.needs != Some(0)),
             Self::Reminded => active && !open && run.attention.remind_at.is_some(),
-            Self::Resting { before } => active && !open && run.since < *before,
+            Self::Resting { before } => {
+                let nothing = run.attention.needs == Some(0);
+                active && !open && nothing && run.rests_since() < *before
+            }
+            Self::Lately { after } => open || run.rests_since() >= *after,
             Self::Named(project, name) => run.project == *project && run.name == *name,
         }
     }

@@ -107,7 +107,21 @@ pub(crate) const RUNS_REMINDED: &str = "
 
 pub(crate) const RUNS_RESTING: &str = "
     SELECT id, record FROM runs
-    WHERE archived_ms IS NULL AND open = 0 AND since_ms < $2 ORDER BY since_ms LIMIT $1";
+    WHERE archived_ms IS NULL AND open = 0 AND needs = 0 AND rests_ms < $2
+      AND NOT EXISTS (SELECT 1 FROM effects WHERE effects.run = runs.id)
+    ORDER BY rests_ms LIMIT $1";
+
+pub(crate) const RUNS_LATELY: &str = "
+    SELECT id, record FROM runs WHERE rests_ms >= $2
+    UNION
+    SELECT id, record FROM runs WHERE open = 1
+    ORDER BY id LIMIT $1";
+
+pub(crate) const GATE_ROUNDS: &str = "
+    SELECT task, attempt, count(*) FROM journal
+    WHERE run = $1 AND kind IN ('task_gate_passed', 'task_gate_failed')
+      AND task IS NOT NULL AND attempt IS NOT NULL
+    GROUP BY task, attempt ORDER BY task, attempt";
 
 pub(crate) const RUN_NAMED: &str = "
     SELECT id, record FROM runs WHERE project = $2 AND graph = $3 AND number = $4 LIMIT $1";
@@ -247,6 +261,8 @@ pub(crate) const ALL: &[&str] = &[
     RUNS_FOR_PEOPLE,
     RUNS_REMINDED,
     RUNS_RESTING,
+    RUNS_LATELY,
+    GATE_ROUNDS,
     RUN_NAMED,
     NUMBERS,
     RUN,

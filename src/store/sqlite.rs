@@ -200,6 +200,7 @@ impl Store for SqliteStore {
             Which::ForPeople => sqlx::query(sql::RUNS_FOR_PEOPLE).bind(limit),
             Which::Reminded => sqlx::query(sql::RUNS_REMINDED).bind(limit),
             Which::Resting { before } => sqlx::query(sql::RUNS_RESTING).bind(limit).bind(before.0),
+            Which::Lately { after } => sqlx::query(sql::RUNS_LATELY).bind(limit).bind(after.0),
             Which::Named(project, name) => sqlx::query(sql::RUN_NAMED)
                 .bind(limit)
                 .bind(project.as_str())
@@ -295,6 +296,16 @@ impl Store for SqliteStore {
         let query = sqlx::query(sql::SPENT).bind(since.0).bind(bucket_ms);
         let rows = query.fetch_all(&mut *connection).await.map_err(database)?;
         rows.iter().map(ledger_sum).collect()
+    }
+
+    async fn gate_rounds(&self, run: RunId) -> Result<Vec<(TaskIx, u32, u32)>, Error> {
+        self.read(sql::GATE_ROUNDS, Some(run.0), |row| {
+            let (task, attempt, rounds): (i64, i64, i64) =
+                (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+            let number = |value| index("journal", value);
+            Ok((TaskIx(number(task)?), number(attempt)?, number(rounds)?))
+        })
+        .await
     }
 
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {

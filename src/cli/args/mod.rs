@@ -4,6 +4,7 @@ mod hooks;
 mod plan;
 mod queue;
 mod verbs;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(crate) use queue::{
     ByArg, ProjectAddArgs, ProjectCommand, ProjectSetArgs, SettingsArgs, UsageArgs,
 };
 pub(crate) use verbs::{AllowArgs, HowArgs, PauseArgs, VerbArgs, VerbCommand};
+pub(crate) use watch::{ArchiveArgs, By, RestoreArgs, StatsArgs};
 
 /// Runs graphs of coding-agent tasks: each in its own git worktree, merged lane by lane.
 #[derive(Debug, Parser)]
@@ -97,6 +99,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: HookCommand,
     },
+    /// List everything that waits for a person: what holds up most first.
+    Inbox,
+    /// Put runs away that have come to rest: they leave lists, and nothing else changes.
+    Archive(ArchiveArgs),
+    /// Bring a run back that was put away, as it was. Nothing runs again.
+    Restore(RestoreArgs),
+    /// Say how attempts went: how many succeed, how long they take.
+    Stats(StatsArgs),
     /// Free the worktrees that runs left. Branches, logs and records stay.
     Gc(GcArgs),
     /// Check this machine: git, disk, data directory, agents.
@@ -117,7 +127,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TaskCommand,
     },
-    /// For editors: serve `submit`, `status` and `why` as tools over MCP, on standard input and
+    /// For editors: serve `submit`, `status`, `why` and `inbox` as tools over MCP, on standard input and
     /// output.
     Mcp,
     /// Play a scenario: the real engine with scripted agents, by hand and without an outside.
@@ -264,11 +274,15 @@ pub(crate) enum ThemeArg {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  taskloom list\n  taskloom list --graphs examples")]
+#[command(after_help = "Examples:\n  taskloom list\n  taskloom list --archived\n  \
+    taskloom list --graphs examples")]
 pub(crate) struct ListArgs {
     /// List the graphs below this directory instead of runs.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) graphs: Option<PathBuf>,
+    /// List the runs that were put away instead of the others.
+    #[arg(long, conflicts_with = "graphs")]
+    pub(crate) archived: bool,
 }
 
 #[derive(Debug, Args)]

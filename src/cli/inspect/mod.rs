@@ -25,7 +25,8 @@ use crate::render::table::{Align, Table};
 use crate::render::words;
 use crate::runner::Layout;
 use crate::state::{TaskRecord, TaskState};
-use crate::store::Store as _;
+use crate::store::{Store as _, Which};
+use crate::time::Timestamp;
 
 /// How deep `list --graphs` looks into a directory.
 const GRAPHS_DEPTH_MAX: usize = 8;
@@ -35,7 +36,8 @@ pub(crate) async fn list(common: &Common, args: &ListArgs) -> Outcome {
         return list_graphs(common, dir);
     }
     let reading = Reading::open(common).await?;
-    let runs = reading.store.runs(None).await?;
+    let which = if args.archived { Which::Archived } else { Which::Active };
+    let runs = reading.store.select(&which, u32::MAX).await?;
     let json: Vec<Value> = runs
         .iter()
         .map(|run| {
@@ -43,6 +45,7 @@ pub(crate) async fn list(common: &Common, args: &ListArgs) -> Outcome {
                 "id": run.id, "run": run.name.to_string(), "project": run.project,
                 "state": run.state.to_string(), "created_at": run.created_at.rfc3339(),
                 "submitter": run.submitter,
+                "archived_at": run.archived_at.map(Timestamp::rfc3339),
             })
         })
         .collect();
@@ -62,7 +65,11 @@ pub(crate) async fn list(common: &Common, args: &ListArgs) -> Outcome {
                 run.project.to_string(),
             ]);
         }
-        if runs.is_empty() { "no runs yet\n".to_owned() } else { table.render(None) }
+        match (runs.is_empty(), args.archived) {
+            (false, _) => table.render(None),
+            (true, true) => "nothing is put away\n".to_owned(),
+            (true, false) => "no runs yet\n".to_owned(),
+        }
     })
 }
 

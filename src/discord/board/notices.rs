@@ -11,6 +11,7 @@ use crate::ids::ProjectId;
 use crate::notify::{self, Delivery, Notice, Notifier};
 use crate::orchestrator::RunView;
 use crate::state::RunRecord;
+use crate::store::Which;
 
 /// A notice that needs nobody and is older than this is told with others in one message: Discord
 /// was out of reach.
@@ -111,8 +112,8 @@ impl Board {
         project: &ProjectId,
         name: &crate::ids::RunName,
     ) -> Option<RunRecord> {
-        let runs = self.doors.store.runs(Some(project)).await.unwrap_or_default();
-        runs.into_iter().find(|run| run.name == *name)
+        let which = Which::Named(project.clone(), name.clone());
+        self.doors.store.select(&which, 1).await.unwrap_or_default().pop()
     }
 
     async fn put_into_digest(

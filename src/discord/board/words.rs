@@ -7,11 +7,12 @@ use crate::discord::post::{Attachment, Button, Post, Style};
 use crate::discord::text::{block, fit, inline, sentence};
 use crate::graph::{LaneIx, TaskIx};
 use crate::notify::{Ask, Notice, NoticeKind};
-use crate::orchestrator::RunView;
+use crate::orchestrator::{Item, RunView, Waits, needs};
 use crate::render::progress::progress;
 use crate::render::{Dag, Look, words};
 use crate::state::{
-    BlockedOn, Outcome, PlanRecord, Proposal, Question, RunState, TaskRecord, TaskState,
+    BlockedOn, Outcome, ParkReason, PlanRecord, Proposal, Question, RunState, Subject, TaskRecord,
+    TaskState,
 };
 use crate::time::Timestamp;
 
@@ -103,42 +104,30 @@ fn card_buttons(view: &RunView) -> Vec<Button> {
     buttons
 }
 
-fn need(state: TaskState) -> Option<&'static str> {
-    match state {
-        TaskState::Failed { .. } => Some("failed"),
-        TaskState::WaitingInput { .. } => Some("asks"),
-        TaskState::AwaitingApproval { .. } => Some("waits for approval"),
-        TaskState::AwaitingPlanApproval { .. } => Some("has a plan for you"),
-        TaskState::Stale => Some("is stale"),
-        TaskState::Blocked { on: BlockedOn::Operator } => Some("was stopped"),
-        TaskState::Defined
-        | TaskState::Ready
-        | TaskState::Running { .. }
-        | TaskState::Paused { .. }
-        | TaskState::PrCreated { .. }
-        | TaskState::Merging { .. }
-        | TaskState::Merged
-        | TaskState::Completed
-        | TaskState::Blocked { on: BlockedOn::Task(_) }
-        | TaskState::Skipped
-        | TaskState::Cancelled => None,
-    }
-}
-
 /// What waits for a person in a run, a phrase each.
 pub fn needs_person(view: &RunView) -> Vec<String> {
     let graph = &view.info.graph;
+    let phrase = |waits: Waits| {
+        let phrase = waits.need.phrase();
+        match waits.subject {
+            Subject::Task(task) => format!("`{}` {phrase}", graph.task(task).id),
+            Subject::Lane(lane) => format!("lane `{}` {phrase}", graph.lane(lane).id),
+            Subject::Run => format!("the run {phrase}"),
+        }
+    };
+    needs(view).into_iter().map(phrase).collect()
+}
 
-    let tasks = graph.order().iter().filter_map(|task| {
-        let phrase = need(view.tasks[task.at()].state)?;
-        Some(format!("`{}` {phrase}", id(view, *task)))
-    });
-    let lanes = graph.lane_ixs().filter_map(|lane| {
-        let record = &view.lanes[lane.at()];
-        let waits = Look::of_lane(record.state) == Look::AsksPerson;
-        waits.then(|| format!("lane `{}` waits for approval", graph.lane(lane).id))
-    });
-    tasks.chain(lanes).collect()
+/// What waits for a person, without its run.
+pub fn need(item: &Item) -> String {
+    let phrase = item.need.phrase();
+    let subject = match (&item.task, &item.lane) {
+        (Some(task), _) => format!("`{task}` "),
+        (None, Some(lane)) => format!("lane `{lane}` "),
+        (None, None) => String::new(),
+    };
+    let about = item.about.as_ref().map(|about| format!(": {}", fit(&inline(about), 120)));
+    format!("{subject}{phrase}{}", about.unwrap_or_default())
 }
 
 fn tasks(
@@ -345,7 +334,7 @@ fn notice_buttons(notice: &Notice, view: &RunView) -> Vec<Button> {
     let graph = &view.info.graph;
     let task = notice.task.as_ref().and_then(|id| graph.lookup_task(id));
     let lane = notice.lane.as_ref().and_then(|id| graph.lookup_lane(id));
-    match (notice.kind, task, lane) {
+    match (about(notice.kind, task.map(|task| view.tasks[task.at()].state)), task, lane) {
         (NoticeKind::TaskFailed, Some(task), _) => {
             failure_buttons(On::Task(run, task), &view.tasks[task.at()])
         }
@@ -395,6 +384,18 @@ fn budget_buttons(on: On, record: &TaskRecord, switch: bool) -> Vec<Button> {
     }
     buttons.push(button("Stop", Press::StopTask, Style::Danger));
     buttons
+}
+
+/// What waited too long has the buttons that it had when it began to wait.
+fn about(kind: NoticeKind, state: Option<TaskState>) -> NoticeKind {
+    if kind != NoticeKind::Stuck {
+        return kind;
+    }
+    match state {
+        Some(TaskState::WaitingInput { .. }) => NoticeKind::Question,
+        Some(TaskState::AwaitingApproval { .. }) | None => NoticeKind::Approval,
+        Some(_) => NoticeKind::TaskFailed,
+    }
 }
 
 fn answer_buttons(on: On, record: &TaskRecord, question: &Question) -> Vec<Button> {

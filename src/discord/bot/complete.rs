@@ -11,6 +11,7 @@ use crate::discord::text::{clean, fit};
 use crate::orchestrator::RunView;
 use crate::render::Look;
 use crate::state::RunRecord;
+use crate::store::Which;
 
 /// What Discord shows at most, and how long a name may be ("Application Command Option Choice").
 const CHOICES_MAX: usize = 25;
@@ -69,6 +70,21 @@ pub(crate) async fn run(ctx: Context<'_>, typed: &str) -> CreateAutocompleteResp
         (u8::from(!is_open(run)), name, said)
     });
     pick(typed, all.collect())
+}
+
+/// Runs that were put away, the latest first.
+pub(crate) async fn archived(ctx: Context<'_>, typed: &str) -> CreateAutocompleteResponse {
+    let Some(line) = line(&ctx) else { return CreateAutocompleteResponse::new() };
+    let found = ctx.data().some_runs(&line.actor, &Which::Archived).await;
+    let mut runs = found.unwrap_or_default();
+    runs.reverse();
+    let several = several(&runs);
+    let of = |run: &RunRecord| {
+        let name = spoken(run, several);
+        let said = format!("{name} · {}", run.state);
+        (0, name, said)
+    };
+    pick(typed, runs.iter().map(of).collect())
 }
 
 /// Tasks.

@@ -18,7 +18,7 @@ use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{CommitId, ProjectId, RunId};
 use crate::orchestrator::{Command, GlobalCommand, GlobalVerb, Receipt, RunView, Target, Verb};
 use crate::state::{RunOptions, RunRecord, RunState};
-use crate::store::Audit;
+use crate::store::{Audit, Which};
 
 /// How many interactions and messages are remembered, so that one that comes twice counts once.
 const SEEN_MAX: usize = 1_000;
@@ -117,9 +117,18 @@ impl Front {
         }
     }
 
-    /// All runs that somebody may see, oldest first.
+    /// Runs that somebody may see and that were not put away, oldest first.
     pub(crate) async fn runs(&self, actor: &Actor) -> Result<Vec<RunRecord>, Trouble> {
-        let runs = self.board.doors.store.runs(None).await;
+        self.some_runs(actor, &Which::Active).await
+    }
+
+    /// Some of the runs that somebody may see, oldest first.
+    pub(crate) async fn some_runs(
+        &self,
+        actor: &Actor,
+        which: &Which,
+    ) -> Result<Vec<RunRecord>, Trouble> {
+        let runs = self.board.doors.store.select(which, u32::MAX).await;
         let mut runs = runs.map_err(|error| Failure::outside(error.to_string()))?;
         runs.retain(|run| self.sees(actor, &run.project));
         Ok(runs)
@@ -177,7 +186,14 @@ impl Front {
         if runs.is_empty() {
             self.permit(actor, level, None, asked).await?;
         }
-        let record = names::find_run(runs, named)?;
+        let record = match names::find_run(runs, named) {
+            // What was put away can be named, too.
+            Err(failure) if named.is_some() => {
+                let put_away = self.some_runs(actor, &Which::Archived).await?;
+                names::find_run(put_away, named).map_err(|_| failure)?
+            }
+            found => found?,
+        };
         let permit = self.permit(actor, level, Some(&record.project), asked).await?;
         Ok((permit, self.view(record.id).await?))
     }

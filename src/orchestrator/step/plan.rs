@@ -129,6 +129,8 @@ impl Run {
             Err(illegal) => panic!("BUG: {}: {illegal}", self.info.name),
         };
         self.record.since = desk.now;
+        // What goes on again is seen again.
+        self.record.archived_at = None;
         self.changed.run = true;
         let detail = self.outcome().map(|outcome| outcome.to_string());
         desk.journal(self.info.id, Subject::Run, None, What::Run(event), detail)

@@ -11,6 +11,9 @@ pub struct Attention {
     /// Since when somebody keeps it from starting anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<Timestamp>,
+    /// When it was brought back after it had been put away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_at: Option<Timestamp>,
     /// What people were told waits in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<Told>,

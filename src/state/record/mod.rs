@@ -75,6 +75,13 @@ pub struct RunRecord {
     pub attention: Attention,
 }
 
+impl RunRecord {
+    /// Since when it could be put away, once it rests.
+    pub fn rests_since(&self) -> Timestamp {
+        self.since.max(self.attention.restored_at.unwrap_or_default())
+    }
+}
+
 /// What a submitter may set above the graph.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunOptions {

@@ -18,6 +18,8 @@ pub(crate) fn all() -> Vec<poise::Command<Data, Trouble>> {
         submit::submit(),
         task::task(),
         run::run(),
+        run::archive(),
+        run::restore(),
         lane::lane(),
         crate::discord::bot::plans::plan(),
         projects::project(),

@@ -144,6 +144,28 @@ async fn cancel(
     carry(ctx, Some(run), "Cancel the run", Verb::Cancel { task: None }).await
 }
 
+/// Put a run away that rests: it leaves lists, nothing else changes (hide, tidy)
+#[poise::command(slash_command)]
+pub(crate) async fn archive(
+    ctx: Context<'_>,
+    #[description = "the run"]
+    #[autocomplete = "complete::run"]
+    run: String,
+) -> Result<(), Trouble> {
+    carry(ctx, Some(run), "Put away", Verb::Archive).await
+}
+
+/// Bring a run back that was put away; nothing runs again (unarchive, unhide)
+#[poise::command(slash_command)]
+pub(crate) async fn restore(
+    ctx: Context<'_>,
+    #[description = "the run"]
+    #[autocomplete = "complete::archived"]
+    run: String,
+) -> Result<(), Trouble> {
+    carry(ctx, Some(run), "Bring back", Verb::Restore).await
+}
+
 /// Take a whole run back, lane by lane, and give it up (undo, revert)
 #[poise::command(slash_command)]
 async fn reset(

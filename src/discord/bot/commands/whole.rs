@@ -14,15 +14,20 @@ use crate::discord::options::Verbosity;
 use crate::discord::post::Post;
 use crate::discord::text::{fit, inline, units};
 use crate::failure::Failure;
-use crate::orchestrator::{GlobalVerb, RunView};
+use crate::orchestrator::{GlobalVerb, Item, RunView, inbox as everything};
 use crate::render::progress::progress;
 use crate::render::words::{count, number};
+use crate::state::Subject;
+use crate::store::Which;
 
 /// Open runs that are looked into at most.
 const RUNS_LOOKED_AT: usize = 50;
 
 /// Names that a list of what was used shows; the chart has more.
 const USAGE_ROWS_MAX: usize = 12;
+
+/// Runs with something for a person that are looked into at most.
+const INBOX_RUNS: usize = 200;
 
 /// Text that fits into one answer.
 const ANSWER_UNITS: usize = 1_800;
@@ -101,21 +106,23 @@ pub(crate) async fn inbox(ctx: Context<'_>) -> Result<(), Trouble> {
     let line = open(&ctx, true).await?;
     let done = async {
         let front = ctx.data();
-        let runs = front.runs(&line.actor).await?;
+        // A run at rest may still wait for a decision, so not only open ones are looked at.
+        let runs = front.some_runs(&line.actor, &Which::ForPeople).await?;
         if runs.is_empty() {
             front.permit(&line.actor, Level::Viewer, None, "inbox").await?;
         }
+        let mut views = Vec::new();
+        for run in runs.iter().rev().take(INBOX_RUNS) {
+            views.push(front.view(run.id).await?);
+        }
+        let items = everything(&views);
+        let all = items.len();
         let mut parts = Vec::new();
-        // A run at rest may still wait for a decision, so not only open ones are looked at.
-        for run in runs.iter().rev().take(RUNS_LOOKED_AT) {
-            let view = front.view(run.id).await?;
-            for phrase in words::needs_person(&view) {
-                let link = match in_thread(front, &view, &phrase).await {
-                    Some(thread) => format!(" → <#{thread}>"),
-                    None => String::new(),
-                };
-                parts.push(format!("**{}** {phrase}{link}", view.info.name));
-            }
+        if all > 1 {
+            parts.push(format!("**{all} things wait for you**, what holds up most first:"));
+        }
+        for item in &items {
+            parts.push(in_words(front, item).await);
         }
         Ok(joined(parts, "nothing waits for you"))
     };
@@ -123,11 +130,19 @@ pub(crate) async fn inbox(ctx: Context<'_>) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The thread of the task that a phrase is about.
-async fn in_thread(front: &Front, view: &RunView, phrase: &str) -> Option<u64> {
-    let id = phrase.strip_prefix('`')?.split_once('`')?.0;
-    let task = view.info.graph.lookup_task(&id.parse().ok()?)?;
-    front.board.thread(view.info.id, task).await
+/// One line of the list, with the thread of its task.
+async fn in_words(front: &Front, item: &Item) -> String {
+    let mut text = format!("**{}** {}", item.run, words::need(item));
+    if let Some(held) = item.blocking() {
+        let _ = write!(text, " · {held}");
+    }
+    let _ = write!(text, " · <t:{}:R>", item.since.0 / 1_000);
+    if let Subject::Task(task) = item.subject
+        && let Some(thread) = front.board.thread(item.id, task).await
+    {
+        let _ = write!(text, " → <#{thread}>");
+    }
+    text
 }
 
 /// Why a task does not run (reason, waiting, blocked)
@@ -322,7 +337,7 @@ const HELP: &str = "\
 `/submit graph` runs a graph: attach its YAML file, name one of the project's, or paste it. You see what it does first.
 `/usage` what was used · `/status` how everything stands · `/queue` what runs and what waits · `/inbox` what waits for you · `/why` the reason
 `/task` look at, retry, skip, stop, steer, answer, approve · `/task add` one task without a graph
-`/plan` look at what a task planned, approve, edit, reject, discard\n`/run` look at, pause, resume, cancel, draw · `/lane` look at, merge, reject, retry
+`/plan` look at what a task planned, approve, edit, reject, discard\n`/run` look at, pause, resume, cancel, draw · `/archive`, `/restore` · `/lane` look at, merge, reject, retry
 `/project`, `/scheduler`, `/agents`, `/verbosity`, `/doctor`
 Each task has a thread with its agent's output. Write there (with a mention of the bot) to tell its agent something.
 Menu on a message: *Make this a task*, *Steer with this*.";

@@ -7,6 +7,7 @@ mod ending;
 mod holding;
 mod plans;
 mod redo;
+mod shelf;
 mod talk;
 mod undo;
 
@@ -44,7 +45,12 @@ fn is_alive(state: TaskState) -> bool {
 impl Run {
     /// Carries out a verb, or says why not.
     pub(crate) fn command(&mut self, desk: &mut Desk, command: &Command) -> command::Answer {
-        let after_all = [Verb::Cancel { task: None }, Verb::Undo { what: command::Undo::Run }];
+        let after_all = [
+            Verb::Cancel { task: None },
+            Verb::Undo { what: command::Undo::Run },
+            Verb::Archive,
+            Verb::Restore,
+        ];
         if self.record.cancelled && !after_all.contains(&command.verb) {
             return Err(Failure::user(format!("run `{}` was cancelled", self.info.name))
                 .hint("submit the graph again: `taskloom run GRAPH`"));
@@ -83,6 +89,8 @@ impl Run {
             Verb::Steer { task, text } => self.steer(desk, &plan, task, text),
             Verb::Allow { task, how } => self.allow(desk, &plan, task, how),
             Verb::Undo { what } => self.undo(desk, &plan, what),
+            Verb::Archive => self.put_away(desk, &plan),
+            Verb::Restore => self.bring_back(desk, &plan),
         }?;
         if receipt.changed && !command.dry_run {
             let detail = format!("{}: {}", command.who, receipt.sentence);

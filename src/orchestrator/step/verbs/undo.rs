@@ -312,6 +312,8 @@ impl Run {
             | Verb::Resume { task: None }
             | Verb::Reprioritise { .. }
             | Verb::Answer { .. }
+            | Verb::Archive
+            | Verb::Restore
             | Verb::Steer { .. } => return Ok(()),
         };
         match lanes.into_iter().find(|lane| self.is_undoing(*lane)) {
