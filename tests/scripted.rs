@@ -182,7 +182,7 @@ fn what_an_agent_leaves_running_is_ended_with_it() {
 
 /// A configuration with little patience.
 fn hasty(world: &World, more: &str) -> String {
-    let text = format!("timeouts: {{grace: 100ms{more}}}\n");
+    let text = format!("timeouts: {{grace: 100ms}}\n{more}\n");
     world.write("config.yaml", &text).display().to_string()
 }
 
@@ -221,10 +221,51 @@ fn an_attempt_that_takes_too_long_is_ended_within_the_grace_of_the_configuration
 fn an_agent_that_says_nothing_for_too_long_has_failed() {
     let world = World::new();
     let graph = graph(&world, "", "[ignore_term: , say: one word, stall: forever]");
-    let shown = failure(&world, &graph, &["--config", &hasty(&world, ", idle: 300ms")]);
+    let shown = failure(
+        &world,
+        &graph,
+        &["--config", &hasty(&world, "stall: {after: 300ms, nudges: 0, ask: false}")],
+    );
     assert!(shown.contains("the agent was silent for 300ms"), "{shown}");
     let lived = lived_ms(&world);
     assert!((300..4_500).contains(&lived), "{lived} ms");
+    world.finish();
+}
+
+#[test]
+fn a_person_is_asked_about_a_silent_agent_and_has_it_wait_or_begin_again() {
+    let world = World::new();
+    let steps =
+        "[ignore_term: , on_attempt: {0: [stall: forever], 1: [write: {path: a, text: b}]}]";
+    let graph = graph(&world, "", steps);
+    let run = world
+        .start_with(&graph, &["--config", &hasty(&world, "stall: {after: 500ms, stop: false}")]);
+    until("somebody is asked", || world.state("work") == "asks you");
+    let why = world.taskloom(&["why", "work"]).out;
+    assert!(why.contains("its agent has said nothing for 500ms: what becomes of it?"), "{why}");
+    assert!(why.contains("choices: Wait | Stop and retry"), "it takes no messages: {why}");
+    let inbox = world.taskloom(&["inbox"]).out;
+    assert!(inbox.contains("is silent"), "{inbox}");
+    assert_eq!(world.taskloom(&["answer", "work", "Wait"]).code, 0);
+    until("it is asked again", || {
+        world.taskloom(&["show", "work"]).out.contains("asks: its agent has said nothing")
+    });
+    assert_eq!(world.taskloom(&["answer", "work", "Stop and retry"]).code, 0);
+    assert_eq!(ended(run).code, 0);
+    assert_eq!(world.state("work"), "merged");
+    assert_eq!(attempts(&world, "work"), 2);
+    world.finish();
+}
+
+/// The predecessor could not stop a silent agent, and by default nothing ended it.
+#[test]
+fn defect_13_a_silent_agent_that_heeds_nothing_is_ended_after_a_question_that_nobody_answers() {
+    let world = World::new();
+    let graph = graph(&world, "", "[ignore_term: , say: one word, stall: forever]");
+    let shown = failure(&world, &graph, &["--config", &hasty(&world, "stall: {after: 400ms}")]);
+    assert!(shown.contains("the agent was silent for 800ms"), "{shown}");
+    assert!(taskloom::runner::Stall::default().after.is_some(), "it is so by default");
+    until("no process is left", || world.processes().is_empty());
     world.finish();
 }
 
@@ -233,7 +274,7 @@ fn an_agent_that_writes_half_lines_is_not_silent() {
     let world = World::new();
     let command = "for i in 1 2 3 4 5 6 7 8 9 10; do printf .; sleep 0.2; done; echo > a";
     let graph = graph_of(&world, "", command);
-    let said = world.run(&graph, &["--config", &hasty(&world, ", idle: 1s")]);
+    let said = world.run(&graph, &["--config", &hasty(&world, "stall: {after: 1s, ask: false}")]);
     assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
     world.finish();
 }
@@ -251,7 +292,8 @@ fn an_answer_goes_to_the_agent_that_waits_for_it() {
     let silent = "  - id: mute\n    description: Says nothing.\n    \
                   primary_agent: {framework: shell, command: exec sleep 1h}\n";
     fs::write(&path, fs::read_to_string(&path).unwrap() + silent).unwrap();
-    let run = world.start_with(&path, &["--config", &hasty(&world, ", idle: 1s")]);
+    let run =
+        world.start_with(&path, &["--config", &hasty(&world, "stall: {after: 1s, ask: false}")]);
     until("it waits for a person", || world.state("work") == "asks you");
     // Whoever waits for a person is not silent: another agent is ended for that meanwhile.
     until("another is silent for too long", || world.state("mute") == "failed");

@@ -71,7 +71,9 @@ fn name(by: By, run: &RunRecord, graph: Option<&Graph>, task: TaskIx) -> String 
     if by == By::Project {
         return run.project.to_string();
     }
-    let Some(spec) = graph.map(|graph| graph.task(task)) else { return "unknown".to_owned() };
+    let Some(spec) = graph.and_then(|graph| graph.tasks().get(task.at())) else {
+        return "unknown".to_owned();
+    };
     let agent = &spec.agent;
     match by {
         By::Role => spec.role.word().to_owned(),

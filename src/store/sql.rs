@@ -103,7 +103,8 @@ pub(crate) const RUNS_FOR_PEOPLE: &str = "
 
 pub(crate) const RUNS_REMINDED: &str = "
     SELECT id, record FROM runs
-    WHERE archived_ms IS NULL AND remind_ms IS NOT NULL AND open = 0 ORDER BY id LIMIT $1";
+    WHERE archived_ms IS NULL AND remind_ms IS NOT NULL AND open = 0
+    ORDER BY remind_ms LIMIT $1";
 
 pub(crate) const RUNS_RESTING: &str = "
     SELECT id, record FROM runs

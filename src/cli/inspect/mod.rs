@@ -49,6 +49,7 @@ pub(crate) async fn list(common: &Common, args: &ListArgs) -> Outcome {
             })
         })
         .collect();
+    let others = runs.is_empty() && !reading.store.select(&Which::Archived, 1).await?.is_empty();
     print(common, &json!(json), || {
         let mut table = Table::new([
             ("RUN", Align::Left),
@@ -68,6 +69,9 @@ pub(crate) async fn list(common: &Common, args: &ListArgs) -> Outcome {
         match (runs.is_empty(), args.archived) {
             (false, _) => table.render(None),
             (true, true) => "nothing is put away\n".to_owned(),
+            (true, false) if others => {
+                "no runs but those that were put away: `taskloom list --archived`\n".to_owned()
+            }
             (true, false) => "no runs yet\n".to_owned(),
         }
     })
