@@ -60,6 +60,9 @@ async fn whoever_was_granted_nothing_can_do_nothing() {
         ("submit graph", json!({ "file": ["g.yaml", "name: x"] })),
         ("submit graph", json!({})),
         ("scheduler pause", json!({})),
+        ("archive", json!({ "run": "wait/1" })),
+        ("restore", json!({ "run": "wait/1" })),
+        ("inbox", json!({})),
         ("doctor", json!({})),
     ] {
         let answer = stage.ask("mallory", &shop, name, options).await;
@@ -115,7 +118,7 @@ async fn an_agent_is_answered_with_a_button() {
     let question = stage.message(&thread, "task `colour` asks").await;
     assert_eq!(question.buttons(), ["red", "blue", "Answer…"]);
     let inbox = stage.ask("alice", &stage.channel("shop"), "inbox", json!({})).await;
-    assert!(inbox.text().contains("`colour` asks"), "{}", inbox.text());
+    assert!(inbox.text().contains("`colour` asks: Which colour"), "{}", inbox.text());
     let answer = stage.answer(&stage.press("alice", &question, "blue")).await;
     assert!(answer.text().contains("answered `blue`"), "{}", answer.text());
     stage.message(&stage.channel("shop"), "**ask/1** · succeeded").await;
@@ -124,6 +127,15 @@ async fn an_agent_is_answered_with_a_button() {
     assert!(late.text().contains("this button is of the past"), "{}", late.text());
     let now = stage.messages(&thread).await.into_iter().find(|m| m.id() == question.id()).unwrap();
     assert_eq!(now.buttons(), ["(red)", "(blue)", "(Answer…)"]);
+    let (shop, run) = (stage.channel("shop"), json!({ "run": "ask/1" }));
+    let away = stage.ask("alice", &shop, "archive", run.clone()).await;
+    assert!(away.text().contains("run `ask/1` is put away"), "{}", away.text());
+    let list = stage.ask("alice", &shop, "run list", json!({})).await;
+    assert!(!list.text().contains("ask/1"), "{}", list.text());
+    let back = stage.ask("alice", &shop, "restore", run).await;
+    assert!(back.text().contains("run `ask/1` is back as it was"), "{}", back.text());
+    let list = stage.ask("alice", &shop, "run list", json!({})).await;
+    assert!(list.text().contains("ask/1"), "{}", list.text());
     insta::assert_snapshot!(plain(question.text()), @"<@ID> ? **task `colour` asks: Which colour for \\@everyone?**");
     assert_eq!(question.value["mentions"].as_array().map_or(0, Vec::len), 0);
     stage.behaved();
@@ -270,6 +282,8 @@ fn every_command() -> Vec<(&'static str, Value)> {
         ("task pause", json!({ "task": "wait/1/next" })),
         ("task resume", json!({ "task": "wait/1/next" })),
         ("task skip", json!({ "task": "wait/1/missing" })),
+        ("archive", run.clone()),
+        ("restore", run.clone()),
         ("run list", json!({})),
         ("run show", run.clone()),
         ("run graph", run.clone()),

@@ -13,6 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::out::{errln, outln};
+use crate::cli::refs::quoted;
 use crate::graph::TaskIx;
 use crate::ids::{ProfileName, ProjectId, RunId};
 use crate::notify::{
@@ -347,7 +348,10 @@ impl Console {
             }
             Ask::Stop => format!("{program} stop {subject}"),
             Ask::Resume => format!("{program} resume {subject}"),
-            Ask::Answer(choices) => format!("{program} answer {subject} {}", choices.join("|")),
+            Ask::Answer(choices) => {
+                let choices: Vec<String> = choices.iter().map(|choice| quoted(choice)).collect();
+                format!("{program} answer {subject} {}", choices.join("|"))
+            }
         }
     }
 

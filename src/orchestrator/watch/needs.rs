@@ -10,7 +10,7 @@ use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{ProjectId, RunId};
 use crate::orchestrator::view::RunView;
 use crate::scheduler::WaitingOn;
-use crate::state::{BlockedOn, LaneFailure, LaneState, Subject, TaskRecord, TaskState};
+use crate::state::{BlockedOn, LaneFailure, LaneState, ParkReason, Subject, TaskRecord, TaskState};
 use crate::time::Timestamp;
 
 /// How many of the tasks that something holds up are named.
@@ -36,6 +36,8 @@ pub enum Need {
     Stale,
     /// An operator paused a task or a run.
     Paused,
+    /// A budget is used up.
+    Budget,
     /// The run stopped because of an internal error.
     Broken,
 }
@@ -52,6 +54,7 @@ impl Need {
             Self::Stopped => "was stopped",
             Self::Stale => "is stale",
             Self::Paused => "is paused",
+            Self::Budget => "has used up its budget",
             Self::Broken => "met an internal error",
         }
     }
@@ -67,6 +70,7 @@ impl Need {
             Self::Stopped => "stopped",
             Self::Stale => "stale",
             Self::Paused => "paused",
+            Self::Budget => "budget",
             Self::Broken => "broken",
         }
     }
@@ -117,6 +121,7 @@ fn of_task(record: &TaskRecord) -> Option<Need> {
         TaskState::Failed { .. } => Some(Need::Failed),
         TaskState::Blocked { on: BlockedOn::Operator } => Some(Need::Stopped),
         TaskState::Stale => Some(Need::Stale),
+        TaskState::Paused { until: None, why: ParkReason::Budget } => Some(Need::Budget),
         TaskState::Paused { until: None, .. } => Some(Need::Paused),
         TaskState::Defined
         | TaskState::Ready
@@ -288,7 +293,12 @@ fn about(view: &RunView, waits: &Waits) -> Option<String> {
                 }
                 Need::Failed => record.failure().map(|failure| failure.message.as_str()),
                 Need::Held => record.held(),
-                Need::Approval | Need::Stopped | Need::Stale | Need::Paused | Need::Broken => None,
+                Need::Approval
+                | Need::Stopped
+                | Need::Stale
+                | Need::Paused
+                | Need::Budget
+                | Need::Broken => None,
             }
         }
     };

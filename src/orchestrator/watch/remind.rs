@@ -207,6 +207,9 @@ impl World {
 
     /// A run that a process takes up is looked at when the one before would have done so.
     pub(crate) fn mind_adopted(&mut self, id: RunId) {
+        if self.desk.reminders.watching.stuck_after.is_none() {
+            return;
+        }
         let next = self.view(id).filter(|view| view.run.archived_at.is_none());
         let next = next.and_then(|view| self.first_due(&view));
         self.arm_reminder(id, next);
@@ -292,6 +295,7 @@ fn asks(view: &RunView, cause: &Cause) -> Vec<Ask> {
             Subject::Task(_) | Subject::Lane(_) | Subject::Run => vec![Ask::Retry],
         },
         Need::Stopped | Need::Stale => vec![Ask::Retry, Ask::Skip],
+        Need::Budget => vec![Ask::More, Ask::FinishUp, Ask::Stop],
         Need::Held | Need::Paused | Need::Broken => Vec::new(),
     }
 }
