@@ -16,7 +16,6 @@ use crate::cli::Outcome;
 use crate::cli::args::{Cli, Command, Common};
 use crate::cli::inspect;
 use crate::cli::run;
-use crate::cli::shelf;
 
 const ROWS: [Row; 4] = [
     (
@@ -111,7 +110,7 @@ async fn answer(common: &Common, call: &CallToolRequestParams) -> anyhow::Result
         }
         "status" => Ok(inspect::status_of(common, argument("run").as_deref()).await?.1),
         "why" => Ok(inspect::reason_of(common, &needed("task")?).await?.1),
-        "inbox" => Ok(shelf::inbox_of(common).await?.1),
+        "inbox" => Ok(inspect::shelf::inbox_of(common).await?.1),
         other => anyhow::bail!("there is no tool `{other}`"),
     }
 }

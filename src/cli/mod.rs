@@ -11,9 +11,7 @@ mod plan;
 mod projects;
 mod refs;
 mod run;
-mod shelf;
 mod sim;
-mod stats;
 mod upkeep;
 mod verbs;
 
@@ -100,10 +98,10 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Usage(args) => inspect::usage::usage(common, &args).await,
         Command::Project { command } => projects::project(common, command).await,
         Command::Plan { command } => plan::plan(common, command).await,
-        Command::Inbox => shelf::show(common).await,
-        Command::Archive(args) => shelf::archive(common, &args).await,
-        Command::Restore(args) => shelf::restore(common, &args).await,
-        Command::Stats(args) => stats::stats(common, &args).await,
+        Command::Inbox => inspect::shelf::show(common).await,
+        Command::Archive(args) => inspect::shelf::archive(common, &args).await,
+        Command::Restore(args) => inspect::shelf::restore(common, &args).await,
+        Command::Stats(args) => inspect::stats::stats(common, &args).await,
         Command::Verb(verb) => verbs::carry_out(common, verb).await,
         Command::Hook { command } => hooks::hook(common, command).await,
         Command::Gc(args) => upkeep::gc(common, &args).await,

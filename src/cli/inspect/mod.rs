@@ -1,6 +1,8 @@
 //! Looks at what is stored: `list`, `status`, `show`, `why`, `logs`.
 
 mod logs;
+pub(crate) mod shelf;
+pub(crate) mod stats;
 mod summary;
 pub(crate) mod usage;
 

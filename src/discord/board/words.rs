@@ -394,6 +394,9 @@ fn about(kind: NoticeKind, state: Option<TaskState>) -> NoticeKind {
     match state {
         Some(TaskState::WaitingInput { .. }) => NoticeKind::Question,
         Some(TaskState::AwaitingApproval { .. }) | None => NoticeKind::Approval,
+        Some(TaskState::AwaitingPlanApproval { .. }) => NoticeKind::Plan,
+        Some(TaskState::Paused { why: ParkReason::Budget, .. }) => NoticeKind::Budget,
+        Some(TaskState::Paused { .. }) => NoticeKind::LimitReset,
         Some(_) => NoticeKind::TaskFailed,
     }
 }

@@ -24,6 +24,8 @@ pub enum Need {
     Approval,
     /// The forge does not merge a pull request that was let through.
     Held,
+    /// A plan waits to be made tasks of, or not.
+    Plan,
     /// An agent asks.
     Question,
     /// An agent is silent, and somebody has to say what becomes of it.
@@ -48,6 +50,7 @@ impl Need {
         match self {
             Self::Approval => "waits for approval",
             Self::Held => "is not merged by the forge",
+            Self::Plan => "has a plan for you",
             Self::Question => "asks",
             Self::Silence => "is silent",
             Self::Failed => "failed",
@@ -64,6 +67,7 @@ impl Need {
         match self {
             Self::Approval => "approval",
             Self::Held => "held",
+            Self::Plan => "plan",
             Self::Question => "question",
             Self::Silence => "silence",
             Self::Failed => "failed",
@@ -113,6 +117,7 @@ fn of_task(record: &TaskRecord) -> Option<Need> {
     match record.state {
         TaskState::AwaitingApproval { .. } if record.held().is_some() => Some(Need::Held),
         TaskState::AwaitingApproval { .. } => Some(Need::Approval),
+        TaskState::AwaitingPlanApproval { .. } => Some(Need::Plan),
         TaskState::WaitingInput { .. } => {
             let asked = record.more.as_ref().and_then(|more| more.question.as_ref());
             let silent = asked.is_some_and(|question| question.is_about_silence());
@@ -294,6 +299,7 @@ fn about(view: &RunView, waits: &Waits) -> Option<String> {
                 Need::Failed => record.failure().map(|failure| failure.message.as_str()),
                 Need::Held => record.held(),
                 Need::Approval
+                | Need::Plan
                 | Need::Stopped
                 | Need::Stale
                 | Need::Paused

@@ -296,7 +296,7 @@ fn asks(view: &RunView, cause: &Cause) -> Vec<Ask> {
         },
         Need::Stopped | Need::Stale => vec![Ask::Retry, Ask::Skip],
         Need::Budget => vec![Ask::More, Ask::FinishUp, Ask::Stop],
-        Need::Held | Need::Paused | Need::Broken => Vec::new(),
+        Need::Plan | Need::Held | Need::Paused | Need::Broken => Vec::new(),
     }
 }
 
