@@ -76,7 +76,6 @@ fn bad_files_are_told_what_is_wrong_and_where() {
         "agents: {'a b': {framework: claude_code}}",
         "timeouts: {gate: soon}",
         "stall: {after: soon}",
-        "stall: {after: 10m}\ntimeouts: {idle: 10m}",
         "stall: {nudges: 99}",
         "monitoring: {stuck_after: 1s}",
         "archive: {after: never}",

@@ -55,14 +55,13 @@ pub(crate) struct House {
 fn options() -> Options {
     Options {
         policy: Policy::of_slots(2),
-        seed: 1,
-        scope: Scope::All,
         role: Role::Daemon,
         watching: Watching {
             stuck_after: Some(HOUR),
             repeat: 6 * HOUR,
             archive_after: Some(24 * HOUR),
         },
+        ..crate::engine::options(Scope::All)
     }
 }
 

@@ -184,6 +184,7 @@ fn ending(what: What) -> Map<String, Value> {
         | What::BudgetWarning
         | What::BudgetReached
         | What::LimitReached
+        | What::Stuck
         | What::Remark => {}
     }
     ending

@@ -272,6 +272,7 @@ pub fn keep(running: &Config, read: Config) -> Result<Config, Failure> {
     let mut kept = Config {
         data_dir: running.data_dir.clone(),
         http: running.http,
+        watching: running.watching,
         github: read.github.clone(),
         discord: read.discord.clone(),
         ..read

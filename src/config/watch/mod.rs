@@ -104,12 +104,8 @@ fn at_least(name: &str, span: Option<Duration>) -> Result<(), Failure> {
 }
 
 impl RawStall {
-    /// `idle` is the older name of `after`.
+    /// `idle` is the older name of `after`, which goes before it.
     pub(super) fn check(self, idle: Option<Duration>) -> Result<Stall, Failure> {
-        if self.after.is_some() && idle.is_some() {
-            return Err(Failure::config("`stall.after` and `timeouts.idle` say the same")
-                .hint("keep `stall.after`"));
-        }
         let default = Stall::default();
         let nudges = self.nudges.map_or(u64::from(default.nudges), |n| n.0);
         if nudges > NUDGES_MAX {

@@ -6,6 +6,7 @@
 mod causes;
 mod needs;
 mod remind;
+mod shelf;
 mod stats;
 mod sweep;
 

@@ -123,11 +123,11 @@ impl Shop {
         let open = self.inner().projects.open(project).await.map_err(outside)?;
         let head = head_of(&open, project).await.map_err(outside)?;
         let file = open.bare.beginning_of(&head, path, TEXT_BYTES_MAX).await;
-        file.map_err(|error| match error {
-            git::Error::Failed { .. } => {
-                Failure::user(format!("`{}` has no file `{path}`", project.default_branch))
+        file.map_err(|error| {
+            if matches!(error, git::Error::Failed { .. }) {
+                return Failure::user(format!("`{}` has no file `{path}`", project.default_branch));
             }
-            other => Failure::outside(told(&other)),
+            Failure::outside(told(&error))
         })
     }
 

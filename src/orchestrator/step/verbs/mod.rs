@@ -7,7 +7,6 @@ mod ending;
 mod holding;
 mod plans;
 mod redo;
-mod shelf;
 mod talk;
 mod undo;
 
@@ -89,8 +88,8 @@ impl Run {
             Verb::Steer { task, text } => self.steer(desk, &plan, task, text),
             Verb::Allow { task, how } => self.allow(desk, &plan, task, how),
             Verb::Undo { what } => self.undo(desk, &plan, what),
-            Verb::Archive => self.put_away(desk, &plan),
-            Verb::Restore => self.bring_back(desk, &plan),
+            Verb::Archive => self.put_away(desk, command.dry_run),
+            Verb::Restore => self.bring_back(desk, command.dry_run),
         }?;
         if receipt.changed && !command.dry_run {
             let detail = format!("{}: {}", command.who, receipt.sentence);

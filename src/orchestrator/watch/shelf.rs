@@ -3,11 +3,11 @@
 
 use crate::failure::Failure;
 use crate::orchestrator::command;
-use crate::orchestrator::step::verbs::{Plan, done, nothing};
+use crate::orchestrator::step::{done, nothing};
 use crate::orchestrator::world::{Desk, Run};
 
 impl Run {
-    pub(super) fn put_away(&mut self, desk: &mut Desk, plan: &Plan<'_>) -> command::Answer {
+    pub(crate) fn put_away(&mut self, desk: &mut Desk, dry_run: bool) -> command::Answer {
         let name = &self.info.name;
         if self.record.archived_at.is_some() {
             return Ok(nothing(format!("run `{name}` is put away already")));
@@ -22,7 +22,7 @@ impl Run {
             Some(_) | None => String::new(),
         };
         let sentence = format!("run `{name}` is put away{waits}");
-        if !plan.dry_run {
+        if !dry_run {
             self.record.archived_at = Some(desk.now);
             self.changed.run = true;
             desk.touched.insert(self.info.id);
@@ -30,13 +30,13 @@ impl Run {
         Ok(done(sentence, Vec::new()))
     }
 
-    pub(super) fn bring_back(&mut self, desk: &mut Desk, plan: &Plan<'_>) -> command::Answer {
+    pub(crate) fn bring_back(&mut self, desk: &mut Desk, dry_run: bool) -> command::Answer {
         let name = &self.info.name;
         if self.record.archived_at.is_none() {
             return Ok(nothing(format!("run `{name}` is not put away")));
         }
         let sentence = format!("run `{name}` is back as it was");
-        if !plan.dry_run {
+        if !dry_run {
             self.record.archived_at = None;
             self.record.attention.restored_at = Some(desk.now);
             self.changed.run = true;
