@@ -238,26 +238,8 @@ impl App {
             let clerk = Counter { app: self.clone(), handle: handle.clone(), reload, hooks };
             Arc::new(clerk) as Arc<dyn control::Clerk>
         });
-        let control = match control::Server::start(self.layout.root(), handle.clone(), clerk) {
-            Ok(server) => Some(server),
-            Err(error) => {
-                tracing::warn!(%error, "no control socket: other commands must wait for the end");
-                None
-            }
-        };
-        let bot = match &self.front {
-            Some(front) => {
-                let clerk = office::Clerk {
-                    app: self.clone(),
-                    handle: handle.clone(),
-                    hooks: hooks.clone(),
-                };
-                let house = House { handle: handle.clone(), office: Arc::new(clerk) };
-                front.board.open(house.clone()).await;
-                Some(bot::start(front.board.clone(), house, front.token.clone()))
-            }
-            None => None,
-        };
+        let control = self.listen(&handle, clerk);
+        let bot = self.start_bot(&handle, hooks.as_ref()).await;
         let daemon = role == Role::Daemon;
         let github = self.shop.on_github().filter(|_| daemon);
         let github = github.map(|on| github::follow(self, &handle, on.clone()));
@@ -283,6 +265,35 @@ impl App {
             hooked,
             account,
         })
+    }
+}
+
+impl App {
+    /// The socket for other processes of this program.
+    fn listen(
+        &self,
+        handle: &Handle,
+        clerk: Option<Arc<dyn control::Clerk>>,
+    ) -> Option<control::Server> {
+        let server = control::Server::start(self.layout.root(), handle.clone(), clerk);
+        let told = |error: &control::Error| {
+            tracing::warn!(%error, "no control socket: other commands must wait for the end");
+        };
+        server.inspect_err(told).ok()
+    }
+
+    /// The bot, if one is configured.
+    async fn start_bot(
+        self: &Arc<Self>,
+        handle: &Handle,
+        hooks: Option<&crate::hooks::Handle>,
+    ) -> Option<Bot> {
+        let front = self.front.as_ref()?;
+        let (app, handle, hooks) = (self.clone(), handle.clone(), hooks.cloned());
+        let clerk = office::Clerk { app, handle: handle.clone(), hooks };
+        let house = House { handle, office: Arc::new(clerk) };
+        front.board.open(house.clone()).await;
+        Some(bot::start(front.board.clone(), house, front.token.clone()))
     }
 }
 

@@ -254,7 +254,6 @@ impl Raw {
             return Err(Failure::config(format!("`default_agent` names `{missing}`"))
                 .hint("add it under `agents:`, or name one that is there"));
         }
-        let timeouts = Timeouts::default();
         let zone = zone(self.time_zone.as_deref())?;
         let retention = self.retention.check(None);
         let http = self.http.map(RawHttp::check).transpose()?;
@@ -294,19 +293,10 @@ impl Raw {
                 RawHome::User => Home::User,
             },
             limits: self.limits.check(),
-            timeouts: Timeouts {
-                attempt: self.timeouts.attempt.map_or(timeouts.attempt, |s| s.0),
-                gate: self.timeouts.gate.map_or(timeouts.gate, |s| s.0),
-                grace: self.timeouts.grace.map_or(timeouts.grace, |s| s.0),
-                drain: self.timeouts.drain.map_or(timeouts.drain, |s| s.0),
-            },
-            stall: self.stall.check(self.timeouts.idle.map(|s| s.0))?,
+            stall: self.stall.check(self.timeouts.idle.as_ref().map(|s| s.0))?,
+            timeouts: self.timeouts.check(),
             watching: watch::watching(self.monitoring, self.archive)?,
-            on_shutdown: match self.on_shutdown {
-                RawOnShutdown::Detach => OnShutdown::Detach,
-                RawOnShutdown::Drain => OnShutdown::Drain,
-                RawOnShutdown::Suspend => OnShutdown::Suspend,
-            },
+            on_shutdown: self.on_shutdown.check(),
             git: self.git.check(),
             plans: self.plans.check()?,
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
@@ -319,6 +309,28 @@ impl Raw {
             discord: self.discord.map(|raw| raw.check(home)).transpose()?,
             agents,
         })
+    }
+}
+
+impl RawTimeouts {
+    fn check(self) -> Timeouts {
+        let usual = Timeouts::default();
+        Timeouts {
+            attempt: self.attempt.map_or(usual.attempt, |s| s.0),
+            gate: self.gate.map_or(usual.gate, |s| s.0),
+            grace: self.grace.map_or(usual.grace, |s| s.0),
+            drain: self.drain.map_or(usual.drain, |s| s.0),
+        }
+    }
+}
+
+impl RawOnShutdown {
+    fn check(self) -> OnShutdown {
+        match self {
+            Self::Detach => OnShutdown::Detach,
+            Self::Drain => OnShutdown::Drain,
+            Self::Suspend => OnShutdown::Suspend,
+        }
     }
 }
 

@@ -300,6 +300,13 @@ pub enum AttemptOutcome {
     },
 }
 
+impl AttemptOutcome {
+    /// The agent did what it was to do.
+    pub fn is_well(&self) -> bool {
+        matches!(self, Self::Proposed(_) | Self::NoChanges)
+    }
+}
+
 /// A verified commit that is ready to be merged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {

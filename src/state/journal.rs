@@ -93,7 +93,7 @@ pub enum What {
 
 impl What {
     /// Every kind, as hooks may name them.
-    pub const KINDS: [&'static str; 64] = [
+    pub const KINDS: [&'static str; 65] = [
         "budget_reached",
         "budget_warning",
         "commanded",
@@ -105,6 +105,7 @@ impl What {
         "run_reopened",
         "run_settled",
         "run_submitted",
+        "stuck",
         "task_answered",
         "task_approved",
         "task_asked",

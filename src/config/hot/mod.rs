@@ -80,6 +80,9 @@ pub const KEYS: &[(&str, When)] = &[
     ("git.author_name", AtOnce),
     ("git.author_email", AtOnce),
     ("git.co_authors", AtOnce),
+    ("plans.max_depth", Restart),
+    ("plans.max_steps", Restart),
+    ("plans.auto_approve", Restart),
     ("disk_free_min_mib", AtOnce),
     ("retention.transcripts", AtOnce),
     ("projects.*.id", AtOnce),
@@ -273,6 +276,7 @@ pub fn keep(running: &Config, read: Config) -> Result<Config, Failure> {
         data_dir: running.data_dir.clone(),
         http: running.http,
         watching: running.watching,
+        plans: running.plans,
         github: read.github.clone(),
         discord: read.discord.clone(),
         ..read
@@ -346,6 +350,7 @@ mod tests {
         assert_eq!(back, all.config, "all else came from the file");
         let (old, new) = (&began.config, &kept);
         assert_eq!((&new.data_dir, new.http), (&old.data_dir, old.http));
+        assert_eq!(new.plans, old.plans);
         assert_eq!(new.projects[0].github, old.projects[0].github);
         let (old_hub, hub) = (old.github.as_ref().unwrap(), new.github.as_ref().unwrap());
         assert_eq!((&hub.sign_in, &hub.webhook), (&old_hub.sign_in, &old_hub.webhook));

@@ -274,11 +274,7 @@ async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result
         return commands::submit::pressed(front, line, key.press, id, draft).await;
     }
     if key.press == Press::ResumeAll {
-        let asked = "resume everything";
-        let permit = front.permit(&line.actor, Level::Admin, None, asked).await?;
-        let verb = GlobalVerb::Resume { project: None };
-        let receipt = front.carry_out_global(&line.actor, &permit, verb, asked).await?;
-        return Ok(said(&receipt));
+        return resume_all(front, line).await;
     }
     let (permit, view) = admit(front, line, key).await?;
     let carry =
@@ -337,6 +333,13 @@ async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result
         | Press::EditHook
         | Press::ResumeAll => Err(Failure::user("this button is not understood any more").into()),
     }
+}
+
+async fn resume_all(front: &Front, line: &Line) -> Result<Post, Trouble> {
+    let asked = "resume everything";
+    let permit = front.permit(&line.actor, Level::Admin, None, asked).await?;
+    let verb = GlobalVerb::Resume { project: None };
+    Ok(said(&front.carry_out_global(&line.actor, &permit, verb, asked).await?))
 }
 
 /// What people call it.

@@ -84,8 +84,18 @@ pub(crate) fn understood(rules: Rules, found: PlanFound) -> Option<PlanRecord> {
 }
 
 impl Run {
-    /// Takes down the plan that an attempt left, if it is one to make tasks of.
-    pub(crate) fn plan_found(&mut self, desk: &mut Desk, task: TaskIx, found: Option<PlanFound>) {
+    /// Takes down the plan that an attempt left, if it is one to make tasks of. What somebody pushed
+    /// (`adopted`) says nothing about the plan unless it holds one.
+    pub(crate) fn plan_found(
+        &mut self,
+        desk: &mut Desk,
+        task: TaskIx,
+        found: Option<Box<PlanFound>>,
+        adopted: bool,
+    ) {
+        if found.is_none() && adopted {
+            return;
+        }
         let mut plan = None;
         if let Some(found) = found {
             let depth = graph::depth(self.graph(), task);
@@ -94,12 +104,20 @@ impl Run {
                            itself (`plans.max_depth`)";
                 self.note(desk, task, What::Remark, Some(why.to_owned()));
             } else {
-                plan = understood(desk.plans, found);
+                plan = understood(desk.plans, *found);
                 if plan.is_none() {
                     let why = "its plan says `auto_tasks: false`; no tasks are made of it";
                     self.note(desk, task, What::Remark, Some(why.to_owned()));
                 }
             }
+        }
+        // Who was not asked for a plan may write something else under that name.
+        if !self.graph().task(task).plan
+            && let Some(why) = plan.as_ref().and_then(|plan| plan.problem.clone())
+        {
+            let why = format!("it left a plan of which no tasks are made: {why}");
+            self.note(desk, task, What::Remark, Some(why));
+            plan = None;
         }
         if plan.is_some() || self.tasks[task.at()].plan().is_some() {
             self.tasks[task.at()].more_mut().plan = plan.map(Box::new);

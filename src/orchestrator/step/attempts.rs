@@ -157,11 +157,7 @@ impl Run {
         }
         self.untold(task);
         self.close_books(desk, task, attempt, end.usage, !adopted);
-        let well = matches!(end.outcome, AttemptOutcome::Proposed(_) | AttemptOutcome::NoChanges);
-        let plan = end.plan.filter(|_| well);
-        if plan.is_some() || !adopted {
-            self.plan_found(desk, task, plan.map(|plan| *plan));
-        }
+        self.plan_found(desk, task, end.plan.filter(|_| end.outcome.is_well()), adopted);
         for concern in concerns {
             let kind = match concern.kind {
                 ConcernKind::Design => "design",
