@@ -105,14 +105,13 @@ enum RawApproval {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawRule {
-    roles: Vec<String>,
     count: Whole,
     no_self: bool,
 }
 
 impl Default for RawRule {
     fn default() -> Self {
-        Self { roles: Vec::new(), count: Whole(1), no_self: false }
+        Self { count: Whole(1), no_self: false }
     }
 }
 
@@ -143,7 +142,8 @@ impl RawApproval {
         let count = count.ok_or_else(|| {
             Failure::config(format!("`count` of the approval of {whose} must be at least 1"))
         })?;
-        Ok(Some(Approval { roles: rule.roles, count, no_self: rule.no_self }))
+        // Who has which role is not known yet.
+        Ok(Some(Approval { roles: Vec::new(), count, no_self: rule.no_self }))
     }
 }
 

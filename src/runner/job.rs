@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::graph::{Graph, LaneIx, TaskIx, Teardown};
+use crate::graph::{Approval, Graph, LaneIx, TaskIx, Teardown};
 use crate::ids::{Branches, CommitId, ProfileName, RunId, RunName};
 use crate::state::{
     Answer, AttemptEnd, Concern, Delivered, Effect, EffectKey, FailureClass, LaneCheck,
@@ -36,6 +36,18 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
+    /// Who must approve a task: as the graph says, else as the project does.
+    pub fn task_approval(&self, task: TaskIx) -> Option<&Approval> {
+        let own = self.graph.task(task).approval.as_ref();
+        own.or(self.project.settings.task_approval.as_ref())
+    }
+
+    /// Who must approve a lane: as the graph says, else as the project does.
+    pub fn lane_approval(&self, lane: LaneIx) -> Option<&Approval> {
+        let own = self.graph.lane(lane).approval.as_ref();
+        own.or(self.project.settings.lane_approval.as_ref())
+    }
+
     /// The branches of the run.
     pub fn branches(&self) -> Branches<'_> {
         Branches::of(&self.name)

@@ -28,7 +28,7 @@ impl Shop {
             }
         }
         self.agents(graph, &mut findings).await;
-        self.walls(graph, &mut findings).await;
+        self.walls(graph, project, &mut findings).await;
         self.roles(graph, &mut findings);
         self.variables(graph, &mut findings);
         self.branches(graph, project, &mut findings).await;
@@ -67,11 +67,12 @@ impl Shop {
         }
     }
 
-    async fn walls(&self, graph: &Graph, findings: &mut Vec<String>) {
+    async fn walls(&self, graph: &Graph, project: &ProjectRecord, findings: &mut Vec<String>) {
+        let usual = self.inner().usual_sandbox(project);
         let mut refused: Vec<(String, Vec<&Task>)> = Vec::new();
         let mut probed = BTreeMap::new();
         for task in graph.tasks() {
-            let request = walls::asked_for(task, self.inner().options.sandbox);
+            let request = walls::asked_for(task, usual);
             let trouble = match sandbox::receipt(&request) {
                 Err(error) => Some(error.to_string()),
                 Ok(_) => match sandbox::probe(request.kind, request.container.engine) {

@@ -291,7 +291,7 @@ impl Run {
     pub(crate) fn task_approvals_missing(&self, task: TaskIx) -> u32 {
         let Some(proposal) = self.tasks[task.at()].proposal() else { return 0 };
         let guarded = u32::from(!proposal.protected.is_empty());
-        let rule = self.graph().task(task).approval.as_ref();
+        let rule = self.info.task_approval(task);
         let needed = rule.map_or(guarded, |rule| rule.count.max(guarded));
         let decisions = self.tasks[task.at()].more.as_ref().map_or(&[][..], |m| &m.decisions);
         let given = decisions.iter().filter(|d| d.commit == proposal.commit).count();

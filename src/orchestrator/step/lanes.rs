@@ -189,10 +189,9 @@ impl Run {
     /// How many approvals the lane's merge still needs. Without a rule it needs none when it
     /// merges by itself, and one when it does not.
     pub(crate) fn lane_approvals_missing(&self, lane: LaneIx) -> u32 {
-        let spec = self.graph().lane(lane);
-        let needed = match &spec.approval {
+        let needed = match self.info.lane_approval(lane) {
             Some(rule) => rule.count,
-            None => u32::from(!spec.auto_merge),
+            None => u32::from(!self.graph().lane(lane).auto_merge),
         };
         let record = &self.lanes[lane.at()];
         let given = record.checked.as_ref().map_or(0, |check| {

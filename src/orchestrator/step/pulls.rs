@@ -122,7 +122,7 @@ impl Run {
 
     /// Reviews on the forge count like what people say here, and can be taken back there.
     fn count_reviews(&mut self, task: TaskIx, news: &PullNews) {
-        let rule = self.graph().task(task).approval.as_ref();
+        let rule = self.info.task_approval(task);
         let no_self = rule.is_some_and(|rule| rule.no_self);
         let submitter = self.record.submitter.clone();
         let decisions = &mut self.tasks[task.at()].more_mut().decisions;
@@ -213,7 +213,7 @@ impl Run {
             self.reopen(desk);
             return self.lane_failed(desk, lane, why, &message);
         }
-        let no_self = self.graph().lane(lane).approval.as_ref().is_some_and(|rule| rule.no_self);
+        let no_self = self.info.lane_approval(lane).is_some_and(|rule| rule.no_self);
         let submitter = self.record.submitter.clone();
         let decisions = &mut self.lane_mut(lane).decisions;
         count_reviews(decisions, news, no_self.then_some(submitter.as_str()));

@@ -216,7 +216,7 @@ async fn supervised(
     spec.log_bytes_max = LOG_BYTES_MAX;
     let name = format!("taskloom-hook-{}-{}", errand.run, errand.step);
     let around = (checkout.tree.as_path(), &spec.environment, name);
-    let asked = walls::usual(shop.options.sandbox);
+    let asked = walls::usual(shop.usual_sandbox(errand.project));
     let mut request = walls::around(shop, project, asked, around);
     request.writes.push(home.to_owned());
     let walled = sandbox::wrap(spec.program, spec.environment.names(), &request)

@@ -144,7 +144,7 @@ async fn run_check(
     let environment = shop.environment(&home, &[]);
     let stem = format!("check-{}-{at}", &commit.as_str()[..12]);
     let mut spec = spec(shop, dir.clone(), &stem, check, checkout.tree.clone(), environment);
-    if let Some(asked) = walls::of_lane(&run.graph, lane, shop.options.sandbox) {
+    if let Some(asked) = walls::of_lane(&run.graph, lane, shop.usual_sandbox(&run.project)) {
         let name = format!("taskloom-{}-{}-{stem}", run.name.graph, run.name.number);
         let around = (checkout.tree.as_path(), &spec.environment, name);
         let mut request = walls::around(shop, project, asked, around);

@@ -208,6 +208,11 @@ impl Shop {
 }
 
 impl Inner {
+    /// The wall around agents in a project where the graph does not say.
+    pub(crate) fn usual_sandbox(&self, project: &ProjectRecord) -> SandboxKind {
+        project.settings.sandbox.unwrap_or(self.options.sandbox)
+    }
+
     /// How pull requests of a run are merged.
     pub(crate) fn method(&self, run: &RunInfo) -> Method {
         match run.project.settings.merge_method.unwrap_or(self.options.method) {

@@ -75,7 +75,7 @@ impl Run {
         let commit = self.tasks[task.at()].proposal().map(|p| p.commit.clone());
         let commit = commit.expect("BUG: what awaits approval has a commit");
         let given = self.tasks[task.at()].more.as_ref().map_or(&[][..], |more| &more.decisions);
-        let no_self = self.graph().task(task).approval.as_ref().is_some_and(|rule| rule.no_self);
+        let no_self = self.info.task_approval(task).is_some_and(|rule| rule.no_self);
         let decision = self.decision(desk, plan, target, commit, given, no_self)?;
         if !plan.dry_run {
             self.tasks[task.at()].more_mut().decisions.push(decision);
@@ -99,7 +99,7 @@ impl Run {
         let record = &self.lanes[lane.at()];
         let commit = record.checked.as_ref().map(|check| check.commit.clone());
         let commit = commit.expect("BUG: what awaits approval was checked");
-        let no_self = self.graph().lane(lane).approval.as_ref().is_some_and(|rule| rule.no_self);
+        let no_self = self.info.lane_approval(lane).is_some_and(|rule| rule.no_self);
         let decision = self.decision(desk, plan, target, commit, &record.decisions, no_self)?;
         if !plan.dry_run {
             self.lane_mut(lane).decisions.push(decision);
