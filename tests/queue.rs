@@ -6,10 +6,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use taskloom::graph::Budget;
 use taskloom::ids::{ProjectId, RunId};
+use taskloom::orchestrator::{Options, Role, Scope, Submission};
 use taskloom::render::{Chart, Series, Theme, png};
 use taskloom::scheduler::{Full, Policy, PoolIx, ProfileRules, ProjectIx, Queue, Used};
-use taskloom::state::{ProjectSettings, Weight};
+use taskloom::sim::Act;
+use taskloom::state::{After, ProjectSettings, RunOptions, TaskState, Weight};
 use taskloom::time::Timestamp;
+
+use crate::engine::{CHAIN, World, options, submission, task};
 
 /// A queue with projects that always have something ready.
 struct Busy {
@@ -242,4 +246,48 @@ fn shares_over_time_as_a_picture() {
     let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(dir.join("fair-share.png"), picture).unwrap();
     std::fs::write(dir.join("bars.png"), png(&chart.bars(Theme::Dark), 2.0).unwrap()).unwrap();
+}
+
+/// A run of one task that begins after `a` of the world's run; the world looks at it from now on.
+async fn later(world: &mut World) {
+    let (run, name) = (world.run, world.view().await.info.name.clone());
+    let options =
+        RunOptions { after: vec![After { run, name, task: task("a") }], ..RunOptions::default() };
+    let graph = "name: later\ntasks:\n  - {id: z, description: x}\n";
+    let submission = Submission { options, ..submission(graph) };
+    world.run = world.handle.submit(submission).await.unwrap().run;
+    world.rest().await;
+}
+
+#[tokio::test]
+async fn a_run_begins_after_a_task_of_another_also_when_the_process_dies_before() {
+    let daemon = || Options { role: Role::Daemon, ..options(Scope::All) };
+    let mut world = World::begin(CHAIN, &[("a", &[Act::Hang])], daemon()).await;
+    later(&mut world).await;
+    let waits = "z is ready: waits for `chain/1/a` to end well";
+    assert!(world.picture().await.contains(waits), "{}", world.picture().await);
+    let world = world.crash(daemon()).await;
+    world.rest().await;
+    assert!(world.picture().await.contains(waits), "{}", world.picture().await);
+    assert!(world.stage.act(&task("a"), Act::Succeed));
+    world.rest().await;
+    assert_eq!(world.state("z").await, TaskState::Merged);
+}
+
+#[tokio::test]
+async fn what_a_run_waits_for_may_be_done_while_nobody_works_on_it() {
+    let daemon = || Options { role: Role::Daemon, ..options(Scope::All) };
+    let mut world = World::begin(CHAIN, &[("a", &[Act::Hang])], daemon()).await;
+    let first = world.run;
+    later(&mut world).await;
+    let second = std::mem::replace(&mut world.run, first);
+    let world = world.restart(options(Scope::One(first))).await;
+    world.rest().await;
+    assert!(world.stage.act(&task("a"), Act::Succeed));
+    world.rest().await;
+    assert_eq!(world.state("a").await, TaskState::Merged);
+    let mut world = world.restart(daemon()).await;
+    world.run = second;
+    world.rest().await;
+    assert_eq!(world.state("z").await, TaskState::Merged);
 }
