@@ -129,6 +129,7 @@ impl Desk {
     pub(crate) fn new(next_seq: u64, policy: Policy, seed: u64) -> Self {
         let mut queue = Queue::default();
         queue.apply(&policy);
+        queue.set_budget(None, policy.budget);
         Self {
             now: Timestamp(0),
             next_seq,
@@ -176,7 +177,9 @@ impl Desk {
         if before != Some(&now) {
             self.batch.projects.push(now.clone());
         }
-        self.projects.insert(now.id.clone(), now);
+        let id = now.id.clone();
+        self.projects.insert(id.clone(), now);
+        self.apply_budget(Some(&id));
     }
 
     /// Takes in the projects of the configuration.

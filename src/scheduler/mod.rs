@@ -12,7 +12,7 @@ mod waiting;
 mod window;
 
 pub use policy::{Policy, ProfileRules, Resume};
-pub use queue::{CHARGE_DEFAULT, Full, Next, PoolIx, ProjectIx, Queue, exceeds, filled};
+pub use queue::{CHARGE_DEFAULT, Full, Next, PoolIx, ProjectIx, Queue, filled};
 pub use ready::{Key, Pool, ReadyIndex};
 pub use share::{Claim, Sums};
 pub use waiting::WaitingOn;

@@ -98,17 +98,16 @@ pub fn filled(tokens: u64, usd: f64, budget: Budget) -> f64 {
 }
 
 /// Whether something used up a budget.
-pub fn exceeds(used: Used, budget: Budget) -> bool {
-    budget.tokens.is_some_and(|max| used.tokens >= max)
-        || budget.usd.is_some_and(|max| used.usd >= max)
+fn exceeds(used: Used, budget: Budget) -> bool {
+    filled(used.tokens, used.usd, budget) >= 1.0
 }
 
 impl Queue {
-    /// Takes over what the configuration says; what is known of projects and pools stays.
+    /// Takes over what the configuration says, but for budgets; what is known of projects and pools
+    /// stays.
     pub fn apply(&mut self, policy: &Policy) {
         self.slots = policy.slots;
         self.project_slots = policy.project_slots;
-        self.budget = policy.budget;
         for name in policy.profiles.keys() {
             self.pool(Some(name));
         }
@@ -121,13 +120,12 @@ impl Queue {
         }
     }
 
-    /// A project as it is now.
+    /// A project as it is now, but for its budget.
     pub fn set_project(&mut self, id: &ProjectId, settings: &ProjectSettings, policy: &Policy) {
         let ix = self.project(id);
         let project = self.at(ix);
         project.weight = settings.weight;
         project.max = settings.max_agents.unwrap_or(policy.project_slots);
-        project.budget = settings.budget;
     }
 
     /// What a project, or (`None`) all of them together, may use within the window.
@@ -390,20 +388,5 @@ impl Queue {
             }
         }
         (project.running >= project.max).then_some(Full::Project(project.running))
-    }
-
-    /// How projects that have work stand: their part of the weights, of what was used, and how
-    /// many attempts they have under way.
-    pub fn shares(&self) -> Vec<(ProjectId, f64, f64, u32)> {
-        let projects: Vec<&Project> =
-            self.active.iter().map(|ix| &self.projects[ix.0 as usize]).collect();
-        let weights: u64 = projects.iter().map(|p| u64::from(p.weight.thousandths())).sum();
-        let used: u64 = projects.iter().map(|p| self.claim(p).used).sum();
-        let part = |own: u64, all: u64| if all == 0 { 0.0 } else { own as f64 / all as f64 };
-        let share = |p: &&Project| {
-            let weight = part(u64::from(p.weight.thousandths()), weights);
-            (p.id.clone(), weight, part(self.claim(p).used, used), p.running)
-        };
-        projects.iter().map(share).collect()
     }
 }

@@ -264,23 +264,26 @@ impl Desk {
         state.allowance = Some((now, until));
         state.warned = None;
         self.keep_budgets();
-        self.apply_budgets();
+        self.apply_budget(project);
         now
     }
 
-    /// Has the queue know what projects may use now.
+    /// Has the queue know what a project, or (`None`) all of them together, may use now: its
+    /// budget, and what was allowed beyond it.
+    pub(crate) fn apply_budget(&mut self, project: Option<&ProjectId>) {
+        let budget = project.map_or(self.policy.budget, |id| self.settings(id).budget);
+        let state = self.budgets.iter().find(|state| state.project.as_ref() == project);
+        let allowance = state.and_then(|state| state.allowance);
+        let percent = allowance.map_or(WHOLE, |(percent, _)| percent);
+        let ix = project.map(|id| self.queue.project(id));
+        self.queue.set_budget(ix, budget.scaled(percent));
+    }
+
+    /// The same for everybody.
     pub(crate) fn apply_budgets(&mut self) {
-        self.queue.set_budget(None, self.policy.budget);
-        for project in self.projects.values() {
-            let ix = self.queue.project(&project.id);
-            self.queue.set_budget(Some(ix), project.settings.budget);
-        }
-        for state in &self.budgets {
-            let ix = state.project.as_ref().map(|project| self.queue.project(project));
-            if let Some((percent, _)) = state.allowance {
-                let budget = self.queue.budget(ix).scaled(percent);
-                self.queue.set_budget(ix, budget);
-            }
+        self.apply_budget(None);
+        for id in self.projects.keys().cloned().collect::<Vec<_>>() {
+            self.apply_budget(Some(&id));
         }
     }
 
