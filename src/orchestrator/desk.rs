@@ -182,8 +182,15 @@ impl Desk {
         self.apply_budget(Some(&id));
     }
 
-    /// Takes in the projects of the configuration.
+    /// Takes in the projects of the configuration; those that do not stand there any more stay,
+    /// as projects that can be changed by commands.
     fn keep_configured(&mut self) {
+        let named = |id: &ProjectId| self.policy.projects.iter().any(|p| p.id == *id);
+        let dropped = self.projects.values().filter(|p| p.configured && !named(&p.id));
+        for before in dropped.cloned().collect::<Vec<_>>() {
+            let now = ProjectRecord { configured: false, ..before.clone() };
+            self.keep_project(Some(&before), now);
+        }
         for project in self.policy.projects.clone() {
             let before = self.projects.get(&project.id).cloned();
             self.keep_project(before.as_ref(), project);
@@ -261,14 +268,8 @@ impl Run {
 impl World {
     /// Takes in the projects that the store knows; those of the configuration win.
     pub(crate) fn know_projects(&mut self, stored: Vec<ProjectRecord>) {
-        for mut project in stored {
-            let before = project.clone();
-            project.configured = false;
-            if !self.desk.policy.projects.iter().any(|p| p.id == project.id) {
-                self.desk.keep_project(Some(&before), project);
-            } else {
-                self.desk.projects.insert(before.id.clone(), before);
-            }
+        for project in stored {
+            self.desk.keep_project(Some(&project), project.clone());
         }
         self.desk.keep_configured();
     }
@@ -303,13 +304,6 @@ impl World {
     pub(crate) fn apply(&mut self, policy: Policy) {
         self.rearrange(|desk| {
             desk.policy = policy;
-            let named = |id: &ProjectId| desk.policy.projects.iter().any(|p| p.id == *id);
-            let dropped = desk.projects.values().filter(|p| p.configured && !named(&p.id));
-            for mut project in dropped.cloned().collect::<Vec<_>>() {
-                let before = project.clone();
-                project.configured = false;
-                desk.keep_project(Some(&before), project);
-            }
             desk.keep_configured();
         });
     }

@@ -5,8 +5,8 @@ use crate::ids::ProfileName;
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::ToAttempt;
 use crate::state::{
-    AttemptRecord, BlockedOn, Booked, Effect, EffectKey, LaneEvent, LaneFailure, LaneState, Part,
-    Subject, TaskEvent, TaskState, Verb, What,
+    AttemptRecord, BlockedOn, Effect, EffectKey, LaneEvent, LaneFailure, LaneState, Part, Subject,
+    TaskEvent, TaskState, Verb, What,
 };
 
 impl Run {
@@ -215,7 +215,6 @@ impl Run {
         if let Some(more) = &mut record.more {
             more.kept_from = None;
             more.stand_in = None;
-            more.booked = Booked::default();
         }
         if stand_in.is_some() {
             record.more_mut().stand_in = stand_in;

@@ -209,14 +209,12 @@ impl Run {
 
     /// Tasks that were paused for a budget of which there is more now go on.
     pub(crate) fn go_on_within(&mut self, desk: &mut Desk, level: OverBudget) {
-        let over = |run: &Run, task: &TaskIx| {
-            let record = &run.tasks[task.at()];
+        for task in (0..self.tasks.len() as u32).map(TaskIx) {
+            let record = &self.tasks[task.at()];
             let paused = matches!(record.state, TaskState::Paused { why: ParkReason::Budget, .. });
-            paused && record.more.as_ref().is_some_and(|more| more.over == Some(level))
-        };
-        let tasks: Vec<TaskIx> = (0..self.tasks.len() as u32).map(TaskIx).collect();
-        for task in tasks.into_iter().filter(|task| over(self, task)).collect::<Vec<_>>() {
-            self.go_on_with(desk, task);
+            if paused && record.more.as_ref().is_some_and(|more| more.over == Some(level)) {
+                self.go_on_with(desk, task);
+            }
         }
     }
 
@@ -309,18 +307,8 @@ impl World {
                 if project.as_ref().is_none_or(|project| run.record.project == *project) {
                     run.go_on_within(&mut self.desk, level);
                     self.desk.touched.insert(run.info.id);
-                    run.reopen_if_going(&mut self.desk);
                 }
             }
-        }
-    }
-}
-
-impl Run {
-    /// A run that had come to rest and in which something can go on again is open again.
-    fn reopen_if_going(&mut self, desk: &mut Desk) {
-        if self.tasks.iter().any(|task| task.state == TaskState::Ready) {
-            self.reopen(desk);
         }
     }
 }
