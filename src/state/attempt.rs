@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::CommitId;
+use crate::ids::{CommitId, ProfileName};
 use crate::state::ledger::{Tokens, Usage};
 use crate::state::record::PlanFound;
 use crate::time::Timestamp;
@@ -284,8 +284,10 @@ pub enum AttemptOutcome {
         /// The work so far.
         kept: Option<CommitId>,
     },
-    /// The agent cannot go on before `until`.
+    /// It cannot go on before `until`.
     Parked {
+        /// Whose limit is reached.
+        whose: Party,
         /// When it can, if that is known.
         until: Option<Timestamp>,
         /// Why.
@@ -298,6 +300,15 @@ pub enum AttemptOutcome {
         /// The work so far.
         kept: Option<CommitId>,
     },
+}
+
+/// An agent that has a part in an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    /// The one that does the task.
+    Doer,
+    /// The one that looks at its work, and its profile, if it has one.
+    Reviewer(Option<ProfileName>),
 }
 
 impl AttemptOutcome {

@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use attempt::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Disposition, Evidence, FailureClass,
-    OutcomeClass, ParkReason, Proposal, Session, Step,
+    OutcomeClass, ParkReason, Party, Proposal, Session, Step,
 };
 pub use effect::{Effect, EffectKey, Verb};
 pub use hold::{BudgetState, Cooldown, Hold, Holds};

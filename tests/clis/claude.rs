@@ -265,6 +265,30 @@ fn while_a_limit_is_reached_the_fallback_goes_on() {
 }
 
 #[test]
+fn a_reviewer_s_limit_is_its_own_and_what_it_used_is_booked_on_it() {
+    let Some(stage) = Stage::signed_in("CLAUDE_CODE_OAUTH_TOKEN", KEY) else { return };
+    let config = std::fs::read_to_string(stage.world.path("config.yaml")).unwrap();
+    let typist = "  typist: {framework: shell, command: echo hello > seen.txt}\n";
+    stage.world.write("config.yaml", &(config + typist));
+    let reset = now() + 4;
+    let limited = limit()
+        .header("x-should-retry", "false")
+        .header("anthropic-ratelimit-unified-status", "rejected")
+        .header("anthropic-ratelimit-unified-reset", reset)
+        .header("anthropic-ratelimit-unified-representative-claim", "five_hour");
+    let approves = signal("approve", json!({}));
+    stage.model.script("seen", [limited.times(1, "on"), approves, over()]);
+    let more = "    agent: typist\n    max_attempts: 1\n    review: {agent: free}\n";
+    let said = stage.run(&stage.graph("seen", more));
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert!(said.out.contains("the limit of `free` is reached"), "{}", said.out);
+    assert!(now() >= reset);
+    let used = stage.world.taskloom(&["usage", "--by", "profile"]).out;
+    assert!(used.lines().any(|line| line.starts_with("free ") && line.contains("3,750")), "{used}");
+    stage.nothing_is_left();
+}
+
+#[test]
 fn what_agents_leave_for_later_tasks_reaches_them() {
     let Some(stage) = Stage::claude() else { return };
     let note = json!({ "to": "second", "text": "mind the gap" });

@@ -2,6 +2,7 @@
 
 use crate::graph::TaskIx;
 use crate::ids::CommitId;
+use crate::orchestrator::step::limits::Limit;
 use crate::orchestrator::step::verbs::PARKED;
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::{Report, StepFailure};
@@ -198,9 +199,9 @@ impl Run {
                 let message = "the attempt was stopped from outside".to_owned();
                 self.attempt_failed(desk, task, FailureClass::Lost, message);
             }
-            (AttemptOutcome::Parked { until, why, kept }, _) => {
+            (AttemptOutcome::Parked { whose, until, why, kept }, _) => {
                 self.keep(task, kept);
-                self.limited(desk, task, until, why, ending);
+                self.limited(desk, task, &Limit { whose, until, why }, ending);
             }
         }
     }

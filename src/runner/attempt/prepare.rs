@@ -413,7 +413,7 @@ impl Attempt<'_> {
             if let AgentEvent::Signal(said) = &event {
                 record.hear(said);
             } else if let AgentEvent::Usage { usage, session } = event {
-                self.spent(record, usage, session, None);
+                self.spent(record, usage, session);
             } else if let AgentEvent::Started { session, model, .. } = event {
                 record.goes_by(session, model);
             }

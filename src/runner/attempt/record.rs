@@ -156,8 +156,7 @@ impl Record {
     }
 
     /// Takes in what something cost, and which session it belongs to. `None`: nothing.
-    pub(crate) fn spend(&mut self, usage: Usage, session: Option<Session>) -> Option<Spent> {
-        self.goes_by(session, None);
+    pub(crate) fn spend(&mut self, usage: Usage) -> Option<Spent> {
         if usage.is_nothing() {
             return None;
         }

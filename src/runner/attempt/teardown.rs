@@ -114,8 +114,8 @@ impl Attempt<'_> {
                 AttemptOutcome::Failed { class, message, kept: saved }
             }
             AttemptOutcome::Stopped { .. } => AttemptOutcome::Stopped { kept: saved },
-            AttemptOutcome::Parked { until, why, .. } => {
-                AttemptOutcome::Parked { until, why, kept: saved }
+            AttemptOutcome::Parked { whose, until, why, .. } => {
+                AttemptOutcome::Parked { whose, until, why, kept: saved }
             }
             other @ (AttemptOutcome::Proposed(_) | AttemptOutcome::NoChanges) => other,
         }

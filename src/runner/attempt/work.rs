@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::agents::process::log_path;
 use crate::agents::signals::{Signal, Signalled};
 use crate::agents::{AgentEvent, AgentRun, Command, TurnOutcome, tools};
-use crate::ids::ProfileName;
 use crate::notify::Output;
 use crate::runner::attempt::prepare::agent_trouble;
 use crate::runner::attempt::record::Record;
@@ -16,7 +15,8 @@ use crate::runner::attempt::{Attempt, Break, Ears, command};
 use crate::runner::instructions::SPEAK;
 use crate::runner::job::{Report, StepFailure, ToAttempt};
 use crate::state::{
-    Answer, AttemptOutcome, FailureClass, ParkReason, Question, SILENCE_FROM, Session, Steer, Usage,
+    Answer, AttemptOutcome, FailureClass, ParkReason, Party, Question, SILENCE_FROM, Session,
+    Steer, Usage,
 };
 
 /// How many lines of output a failure repeats; the rest is in the log.
@@ -212,7 +212,7 @@ impl Attempt<'_> {
                 }
                 record.transcribe(&json!({ "tool_ended": ok, "output": output }));
             }
-            AgentEvent::Usage { usage, session } => self.spent(record, usage, session, None),
+            AgentEvent::Usage { usage, session } => self.spent(record, usage, session),
             AgentEvent::Signal(said) => self.heard(&said, record),
             AgentEvent::Started { session, model, version } => {
                 record.transcribe(&json!({
@@ -290,15 +290,9 @@ impl Attempt<'_> {
     }
 
     /// Takes down what something cost, and tells the engine.
-    pub(super) fn spent(
-        &self,
-        record: &mut Record,
-        usage: Usage,
-        session: Option<Session>,
-        profile: Option<&ProfileName>,
-    ) {
-        if let Some(mut spent) = record.spend(usage, session) {
-            spent.profile = profile.cloned();
+    pub(super) fn spent(&self, record: &mut Record, usage: Usage, session: Option<Session>) {
+        record.goes_by(session, None);
+        if let Some(spent) = record.spend(usage) {
             self.reporter.report(Report::Spent(spent));
         }
     }
@@ -330,8 +324,8 @@ impl Attempt<'_> {
             }
             TurnOutcome::Limited { window, resets_at: until } => {
                 self.tell(record, format!("the {window} limit is reached"));
-                let why = ParkReason::UsageLimit;
-                Err(AttemptOutcome::Parked { until, why, kept: None }.into())
+                let (whose, why) = (Party::Doer, ParkReason::UsageLimit);
+                Err(AttemptOutcome::Parked { whose, until, why, kept: None }.into())
             }
             TurnOutcome::Transient { why } => fail(FailureClass::Transient, why),
             TurnOutcome::NeedsHuman { why } => fail(FailureClass::NeedsHuman, why),

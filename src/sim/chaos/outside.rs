@@ -10,7 +10,7 @@ use crate::runner::{Report, RunInfo, StepFailure, ToAttempt};
 use crate::sim::chaos::others::Others;
 use crate::state::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Effect, EffectKey, FailureClass, LaneCheck,
-    ParkReason, Part, PlanFound, Proposal, Question, Step, Usage,
+    ParkReason, Part, Party, PlanFound, Proposal, Question, Step, Usage,
 };
 use crate::time::Timestamp;
 
@@ -178,7 +178,8 @@ impl Outside {
             0 => return AttemptOutcome::NoChanges,
             1 => {
                 let until = (self.dice.below(2) == 0).then_some(Timestamp(2_000_000));
-                return AttemptOutcome::Parked { until, why: ParkReason::UsageLimit, kept: None };
+                let (whose, why) = (Party::Doer, ParkReason::UsageLimit);
+                return AttemptOutcome::Parked { whose, until, why, kept: None };
             }
             2 => FailureClass::AgentFailed,
             3 => FailureClass::GateFailed,

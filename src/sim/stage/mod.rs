@@ -11,7 +11,7 @@ use crate::ids::{CommitId, LaneId, RunId, TaskId};
 use crate::runner::{Executor, Found, Job, Report, Reporter, ToAttempt};
 use crate::state::{
     AttemptEnd, AttemptOutcome, Concern, ConcernKind, Effect, EffectKey, FailureClass, ParkReason,
-    PlanFound, Proposal, Question, Spent, Step, Tokens, Usage,
+    Party, PlanFound, Proposal, Question, Spent, Step, Tokens, Usage,
 };
 use crate::time::Timestamp;
 
@@ -228,7 +228,8 @@ impl Inner {
                 AttemptOutcome::Failed { class, message: "as scripted".into(), kept: None }
             }
             (None, Act::Park(until)) => {
-                AttemptOutcome::Parked { until: *until, why: ParkReason::UsageLimit, kept: None }
+                let (whose, why) = (Party::Doer, ParkReason::UsageLimit);
+                AttemptOutcome::Parked { whose, until: *until, why, kept: None }
             }
         };
         let mut concerns = Vec::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::graph::TaskIx;
 use crate::orchestrator::world::{COOLDOWNS, Desk, Run};
 use crate::scheduler::{PoolIx, Resume};
-use crate::state::{Cooldown, Ending, ParkReason, TaskEvent, TaskState, What};
+use crate::state::{Cooldown, Ending, ParkReason, Party, TaskEvent, TaskState, What};
 use crate::time::Timestamp;
 
 /// How long a limit lasts of which nobody knows when it is reset: the first time, and at most.
@@ -19,6 +19,14 @@ const UNKNOWN_MAX: Duration = Duration::from_secs(30 * 60);
 /// How much later than its limit is reset a profile is used again, at most: everybody who waits
 /// for the same vendor comes back at the full minute.
 const JITTER_MAX: Duration = Duration::from_secs(20);
+
+/// A limit that an attempt came to.
+pub(crate) struct Limit {
+    pub(crate) whose: Party,
+    /// When it is reset, if that is known.
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) why: ParkReason,
+}
 
 impl Desk {
     /// A profile's limit is reached; until when it cools down.
@@ -73,22 +81,25 @@ impl Run {
         &mut self,
         desk: &mut Desk,
         task: TaskIx,
-        resets: Option<Timestamp>,
-        why: ParkReason,
+        limit: &Limit,
         ending: Option<Ending>,
     ) {
-        let by = self.done_by(desk, task);
-        let until = desk.cool(by, resets);
+        let (by, pool) = match &limit.whose {
+            Party::Doer => (self.done_by(desk, task), Some(self.place.pool_ix(task))),
+            // Nobody stands in for a reviewer.
+            Party::Reviewer(profile) => (desk.queue.pool(profile.as_ref()), None),
+        };
+        let until = desk.cool(by, limit.until);
         if let Some(asked) = ending {
             // It was to end anyway.
             return self.ended_as_asked(desk, task, asked);
         }
-        let pool = self.place.pool_ix(task);
         let named = desk.queue.profile(by).map(|name| format!("the limit of `{name}`"));
-        let limit = named.unwrap_or_else(|| "the agent's limit".to_owned());
-        let reached = format!("{limit} is reached until {}", until.local_clock());
+        let named = named.unwrap_or_else(|| "the agent's limit".to_owned());
+        let reached = format!("{named} is reached until {}", until.local_clock());
         // Tasks that name no profile have no stand-in, and do not cool each other down.
-        let other = desk.queue.stand_in(pool).filter(|_| desk.queue.profile(pool).is_some());
+        let pool = pool.filter(|pool| desk.queue.profile(*pool).is_some());
+        let other = pool.and_then(|pool| desk.queue.stand_in(pool));
         match other.and_then(|other| desk.queue.profile(other)) {
             Some(other) => {
                 let what = format!("{reached}; `{other}` goes on");
@@ -97,8 +108,9 @@ impl Run {
             }
             None => {
                 self.note(desk, task, What::LimitReached, Some(reached));
-                let until = Some(desk.queue.cooled_at(pool).unwrap_or(until));
-                self.task_event(desk, task, TaskEvent::Parked { until, why }, None);
+                let anybody = pool.and_then(|pool| desk.queue.cooled_at(pool));
+                let event = TaskEvent::Parked { until: anybody.or(Some(until)), why: limit.why };
+                self.task_event(desk, task, event, None);
             }
         }
     }

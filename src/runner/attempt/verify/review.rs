@@ -11,6 +11,7 @@ use crate::agents::{
 };
 use crate::git::{Checkout, Discard, Order, Place, RefName};
 use crate::graph::Review;
+use crate::ids::ProfileName;
 use crate::notify::Output;
 use crate::runner::attempt::command::clean_checkout;
 use crate::runner::attempt::prepare::{Prepared, agent_trouble};
@@ -19,10 +20,10 @@ use crate::runner::attempt::verify::collect::Collected;
 use crate::runner::attempt::{Attempt, Break, Ears};
 use crate::runner::files;
 use crate::runner::instructions::{REVIEW_NUDGE, review_brief};
-use crate::runner::job::StepFailure;
+use crate::runner::job::{Report, StepFailure};
 use crate::runner::project::trouble;
 use crate::runner::shop::Chosen;
-use crate::state::{AttemptOutcome, FailureClass};
+use crate::state::{AttemptOutcome, FailureClass, ParkReason, Party, Spent};
 
 /// How much of a change the reviewer is shown at once; the rest is in its checkout.
 const DIFF_BYTES_MAX: usize = 200_000;
@@ -52,7 +53,7 @@ impl Attempt<'_> {
     ) -> Result<Option<String>, Break> {
         let due = |review: &&Review| self.number + 1 >= review.on_attempt;
         let Some(review) = self.spec().review.as_ref().filter(due) else { return Ok(None) };
-        let Chosen { agent, profile, env, .. } = self.shop.agent_for(&review.agent, None)?;
+        let Chosen { agent, name, profile, env } = self.shop.agent_for(&review.agent, None)?;
         let checkout = self.review_checkout(prepared, collected).await?;
         let spec = self.review_spec(profile, &env, &checkout, round)?;
         self.write_review_brief(&spec, prepared, collected).await?;
@@ -63,7 +64,7 @@ impl Attempt<'_> {
             Adopted::Running(run) | Adopted::Finished(run) | Adopted::Lost(run) => run,
             Adopted::Never => agent.start(spec).await.map_err(|error| agent_trouble(&error))?,
         };
-        let word = self.hear_reviewer(&mut reviewer, record, ears).await;
+        let word = self.hear_reviewer(&mut reviewer, name.as_ref(), record, ears).await;
         // It has said what it has to say, or was told to stop.
         reviewer.finish(self.shop.options.grace).await.ok();
         let released = self.project.checkouts.release(&checkout, Discard::Anyway).await;
@@ -160,11 +161,13 @@ impl Attempt<'_> {
     async fn hear_reviewer(
         &self,
         reviewer: &mut Box<dyn AgentRun>,
+        profile: Option<&ProfileName>,
         record: &mut Record,
         ears: &mut Ears,
     ) -> Result<Word, Break> {
         let mut word = None;
         let mut asked = false;
+        let mut by = None;
         loop {
             let event = tokio::select! {
                 event = reviewer.next() => event,
@@ -188,7 +191,13 @@ impl Attempt<'_> {
                     reviewer.send(answer).await.ok();
                 }
                 Some(AgentEvent::Text(text)) => self.say(Output::Text(text + "\n")),
-                Some(AgentEvent::Usage { usage, .. }) => self.spent(record, usage, None, None),
+                Some(AgentEvent::Started { model, .. }) => by = model,
+                Some(AgentEvent::Usage { usage, .. }) => {
+                    if let Some(spent) = record.spend(usage) {
+                        let (model, profile) = (by.clone(), profile.cloned());
+                        self.reporter.report(Report::Spent(Spent { model, profile, ..spent }));
+                    }
+                }
                 Some(AgentEvent::TurnEnd { outcome: TurnOutcome::Completed, .. }) => match word {
                     Some(word) => return Ok(word),
                     None if asked => return Err(silent().into()),
@@ -198,7 +207,7 @@ impl Attempt<'_> {
                         reviewer.send(nudge).await.map_err(|error| agent_trouble(&error))?;
                     }
                 },
-                Some(AgentEvent::TurnEnd { outcome, .. }) => return Err(ended(outcome)),
+                Some(AgentEvent::TurnEnd { outcome, .. }) => return Err(ended(outcome, profile)),
                 Some(_) => {}
                 None => return Err(silent().into()),
             }
@@ -212,11 +221,11 @@ fn silent() -> StepFailure {
 }
 
 /// What the end of a reviewer means that could not end its work.
-fn ended(outcome: TurnOutcome) -> Break {
+fn ended(outcome: TurnOutcome, profile: Option<&ProfileName>) -> Break {
     let (class, why) = match outcome {
         TurnOutcome::Limited { resets_at: until, .. } => {
-            let why = crate::state::ParkReason::UsageLimit;
-            return AttemptOutcome::Parked { until, why, kept: None }.into();
+            let (whose, why) = (Party::Reviewer(profile.cloned()), ParkReason::UsageLimit);
+            return AttemptOutcome::Parked { whose, until, why, kept: None }.into();
         }
         TurnOutcome::Transient { why } => (FailureClass::Transient, why),
         TurnOutcome::Lost { why } => (FailureClass::Lost, why),
