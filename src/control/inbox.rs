@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::graph::{self, Graph};
 use crate::ids::NAME_CHARS_MAX;
+use crate::render::words::is_hidden;
 
 /// The name of all graphs that are made so.
 pub const INBOX: &str = "inbox";
@@ -32,8 +33,8 @@ impl AdHoc {
     /// The file of its graph, and the graph.
     pub fn graph(&self) -> Result<(String, Graph), Failure> {
         // What messages carry along and nobody sees has no place in a file.
-        let unseen = |c: &char| !(c.is_control() || is_unseen(*c)) || matches!(c, '\n' | '\t');
-        let instructions: String = self.instructions.chars().filter(unseen).collect();
+        let stays = |c: &char| matches!(c, '\n' | '\t') || !is_hidden(*c);
+        let instructions: String = self.instructions.chars().filter(stays).collect();
         let instructions = instructions.trim();
         if instructions.is_empty() {
             return Err(Failure::user("there is nothing to do in it"));
@@ -66,11 +67,6 @@ impl AdHoc {
         })?;
         Ok((source, graph))
     }
-}
-
-/// Separators and marks that reorder text.
-fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}')
 }
 
 /// A name made of a title: its letters and digits, in lower case, joined by hyphens.

@@ -24,6 +24,7 @@ pub use model::{
     Teardown, TokenTier,
 };
 pub use node::{FILE_BYTES_MAX, NESTING_MAX};
+pub(crate) use problem::is_hidden;
 pub use problem::{PROBLEMS_SHOWN_MAX, Problem, report};
 pub use select::{Index, SelectError, Unreadable};
 pub use spec::{

@@ -158,8 +158,13 @@ fn visible(c: char) -> char {
 }
 
 /// Control characters, line separators included.
-pub(crate) fn is_control(c: char) -> bool {
+fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// What a person does not see in a text of several lines.
+pub(crate) fn is_hidden(c: char) -> bool {
+    !matches!(c, '\n' | '\t') && (is_control(c) || is_bidi_control(c))
 }
 
 /// The characters with Unicode's property `Bidi_Control`: they reorder what is displayed.

@@ -148,16 +148,7 @@ fn of_graph(above: u32, source: &str, max: usize) -> Result<Reading, Unreadable>
 
 /// The text without what a person would not see: control characters, and those that reorder text.
 pub fn clean(text: &str) -> String {
-    let hidden = |c: char| {
-        c != '\n'
-            && c != '\t'
-            && (c.is_control()
-                || matches!(
-                    c,
-                    '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
-                )
-                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
-    };
+    let hidden = |c: char| graph::is_hidden(c) || c == '\u{feff}';
     text.replace("\r\n", "\n").replace('\r', "\n").chars().filter(|c| !hidden(*c)).collect()
 }
 

@@ -167,7 +167,7 @@ pub fn one_line(text: &str) -> String {
 /// Controls, what turns the direction of writing round, what has no width and no use in a title,
 /// and tag characters, which can carry a whole hidden text. Joiners stay: scripts and emoji need
 /// them.
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::graph::node::{Node, Shape};
-use crate::graph::problem::{is_bidi_control, is_control, shown};
+use crate::graph::problem::{is_bidi_control, is_hidden, shown};
 use crate::graph::spec::reader::Reader;
 
 /// Bytes of a description, a command or the context: an agent reads all of it, every time.
@@ -72,8 +72,7 @@ impl<'t> Reader<'t> {
         if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
             return Some(text);
         }
-        let hidden = |c: &char| is_bidi_control(*c) || is_control(*c) && !matches!(c, '\n' | '\t');
-        let Some(c) = text.chars().find(hidden) else {
+        let Some(c) = text.chars().find(|c| is_hidden(*c)) else {
             return Some(text);
         };
         let number = u32::from(c);
