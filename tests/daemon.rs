@@ -1,7 +1,7 @@
 //! `taskloom serve`: a daemon that takes graphs and verbs, is told to end in different ways, and is
 //! followed by another.
 
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Read as _};
 use std::process::{Child, ChildStdout};
 
 use crate::world::{World, ended, signal, until};
@@ -60,7 +60,11 @@ impl Daemon {
     /// Reads on until it has printed something.
     fn hears(&mut self, what: &str) {
         while !self.heard.contains(what) {
-            let line = self.lines.next().unwrap_or_else(|| panic!("{what}: {}", self.heard));
+            let Some(line) = self.lines.next() else {
+                let mut complaint = String::new();
+                self.process.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+                panic!("it ended before `{what}`: {}{complaint}", self.heard);
+            };
             self.heard.push_str(&line.unwrap());
             self.heard.push('\n');
         }

@@ -1,7 +1,9 @@
 //! One story for every store: what was committed is there, whole, after reopening; what failed
 //! left nothing.
 
+use std::fs::File;
 use std::path::Path;
+use std::process::Command;
 
 use taskloom::graph::{LaneIx, TaskIx};
 use taskloom::ids::{CommitId, RunId, RunName};
@@ -249,10 +251,28 @@ fn whoever_looks_who_the_owner_is_keeps_nobody_from_becoming_it() {
     });
 }
 
+/// A child between its fork and its exec has what its parent had open, the lock as well.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what an owner leaves behind")]
+fn a_child_that_outlives_its_owner_for_a_moment_keeps_nobody_from_becoming_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dead = Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    let holder = |pid| Holder { pid, what: "taskloom serve".to_owned(), since: Timestamp(0) };
+    drop(OwnerLock::take(dir.path(), &holder(dead.id())).unwrap());
+    let held = File::open(dir.path().join("owner.lock")).unwrap();
+    held.lock().unwrap();
+    let mut child = Command::new("sleep").arg("0.2").stdin(held).spawn().unwrap();
+    let next = OwnerLock::take(dir.path(), &holder(std::process::id()));
+    assert!(next.is_ok(), "{:?}", next.err());
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_second_owner_is_refused_and_told_who_the_first_is() {
     let dir = tempfile::tempdir().unwrap();
-    let holder = Holder { pid: 41, what: "taskloom run payments".to_owned(), since: Timestamp(0) };
+    let pid = std::process::id();
+    let holder = Holder { pid, what: "taskloom run payments".to_owned(), since: Timestamp(0) };
     assert_eq!(OwnerLock::holder(dir.path()), None);
     let first = OwnerLock::take(dir.path(), &holder).unwrap();
     let second = OwnerLock::take(dir.path(), &holder).unwrap_err();

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,16 @@ impl fmt::Display for Holder {
     }
 }
 
+impl Holder {
+    fn is_gone(&self) -> bool {
+        self.pid != 0 && !Path::new(&format!("/proc/{}", self.pid)).exists()
+    }
+}
+
+/// How often, and how long apart, is looked whether what a dead owner left behind lets go.
+const LOOKS: u32 = 300;
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// The right to change a data directory, for as long as it lives.
 #[derive(Debug)]
 pub struct OwnerLock {
@@ -36,6 +47,9 @@ pub struct OwnerLock {
 
 impl OwnerLock {
     /// Takes the lock, or says who has it.
+    ///
+    /// An owner that was killed while it started a program leaves a child that holds the lock
+    /// until it has become that program: this waits for it, for up to three seconds.
     pub fn take(data_dir: &Path, holder: &Holder) -> Result<Self, Error> {
         let path = data_dir.join("owner.lock");
         let fail = |source| Error::File { path: path.display().to_string(), source };
@@ -47,12 +61,20 @@ impl OwnerLock {
             .mode(0o600)
             .open(&path)
             .map_err(fail)?;
+        let mut looks = 0;
         while let Err(error) = file.try_lock() {
             match (error, file.try_lock_shared()) {
                 (TryLockError::Error(source), _) => return Err(fail(source)),
                 // Whoever only looks who owns it holds it for a moment.
                 (TryLockError::WouldBlock, Ok(())) => file.unlock().map_err(fail)?,
-                (TryLockError::WouldBlock, Err(_)) => return Err(Error::Owned(read(&mut file))),
+                (TryLockError::WouldBlock, Err(_)) => {
+                    let holder = read(&mut file);
+                    if looks == LOOKS || !holder.is_gone() {
+                        return Err(Error::Owned(holder));
+                    }
+                    looks += 1;
+                    std::thread::sleep(LOOK_AGAIN);
+                }
             }
             std::thread::yield_now();
         }
@@ -76,6 +98,7 @@ impl OwnerLock {
 /// particular.
 fn read(file: &mut File) -> Holder {
     let mut text = String::new();
-    let parsed = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str(&text).ok());
+    let whole = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    let parsed = whole.ok().and_then(|_| serde_json::from_str(&text).ok());
     parsed.unwrap_or(Holder { pid: 0, what: "taskloom".to_owned(), since: Timestamp(0) })
 }
