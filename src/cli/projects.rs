@@ -4,11 +4,12 @@ use serde_json::json;
 
 use crate::app;
 use crate::cli::Outcome;
-use crate::cli::args::{Common, ProjectAddArgs, ProjectCommand, ProjectSetArgs};
+use crate::cli::args::{Common, ProjectAddArgs, ProjectCommand, ProjectSetArgs, SettingsArgs};
 use crate::cli::out::{outln, text};
 use crate::cli::refs::Reading;
 use crate::cli::verbs;
 use crate::config::Source;
+use crate::control::settings::SettingsChange;
 use crate::failure::Failure;
 use crate::graph::Budget;
 use crate::ids::ProjectId;
@@ -16,7 +17,7 @@ use crate::orchestrator::GlobalVerb;
 use crate::render::table::{Align, Table};
 use crate::render::words::number;
 use crate::scheduler::WINDOW;
-use crate::state::{ProjectRecord, Weight};
+use crate::state::ProjectRecord;
 use crate::store::Store as _;
 use crate::time::{Clock as _, SystemClock};
 
@@ -96,7 +97,7 @@ async fn add(common: &Common, args: ProjectAddArgs) -> Outcome {
         }
     };
     let mut record = app::found(&config, &args.id, &source, args.branch.as_deref()).await?;
-    change(&mut record, &args.set)?;
+    change(args.set).apply(&mut record.settings)?;
     keep(common, record).await
 }
 
@@ -106,31 +107,13 @@ async fn set(common: &Common, args: ProjectSetArgs) -> Outcome {
     reading.store.close().await?;
     let missing = || Failure::user(format!("there is no project `{}`", args.id));
     let mut record = known.into_iter().find(|p| p.id == args.id).ok_or_else(missing)?;
-    change(&mut record, &args.set)?;
+    change(args.set).apply(&mut record.settings)?;
     keep(common, record).await
 }
 
-/// Takes over what was said.
-fn change(record: &mut ProjectRecord, set: &crate::cli::args::SettingsArgs) -> Result<(), Failure> {
-    let settings = &mut record.settings;
-    if let Some(weight) = set.weight {
-        settings.weight = Weight::from_number(weight)
-            .ok_or_else(|| Failure::user("a weight must be from 0.001 to 1000"))?;
-    }
-    let limit = |number: u64| Some(number).filter(|number| *number > 0);
-    if let Some(most) = set.max_agents {
-        settings.max_agents = Some(most).filter(|most| *most > 0);
-    }
-    if let Some(tokens) = set.budget_tokens {
-        settings.budget.tokens = limit(tokens);
-    }
-    if let Some(usd) = set.budget_usd {
-        settings.budget.usd = Some(usd).filter(|usd| *usd > 0.0);
-    }
-    if let Some(agent) = &set.agent {
-        settings.agent = Some(agent.clone());
-    }
-    Ok(())
+fn change(set: SettingsArgs) -> SettingsChange {
+    let SettingsArgs { weight, max_agents, budget_tokens, budget_usd, agent } = set;
+    SettingsChange { weight, max_agents, budget_tokens, budget_usd, agent }
 }
 
 async fn keep(common: &Common, record: ProjectRecord) -> Outcome {

@@ -5,6 +5,7 @@
 
 pub mod inbox;
 pub mod names;
+pub mod settings;
 pub mod usage;
 
 use std::fs::{File, Permissions};

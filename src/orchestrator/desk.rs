@@ -286,6 +286,9 @@ impl World {
             return Err(Failure::user(format!("project `{id}` is set in the configuration"))
                 .hint("change it there: what stands in the configuration wins"));
         }
+        if let Some(agent) = &project.settings.agent {
+            self.desk.demand_profile(agent)?;
+        }
         let sentence = match &before {
             None => format!("project `{id}` is there"),
             Some(before) if before == project => {

@@ -1,5 +1,6 @@
 //! `/project`: which there are, what holds them back, where they are shown.
 
+use crate::control::settings::SettingsChange;
 use crate::discord::bot::clicks::said;
 use crate::discord::bot::commands::open;
 use crate::discord::bot::{Context, Trouble, complete};
@@ -9,7 +10,6 @@ use crate::discord::text::inline;
 use crate::failure::Failure;
 use crate::ids::ProjectId;
 use crate::orchestrator::GlobalVerb;
-use crate::state::Weight;
 
 /// Projects: which there are, hold one back, show it in a channel
 #[poise::command(
@@ -121,25 +121,10 @@ async fn edit(
         let known = front.house.office.projects().await;
         let missing = || Failure::user(format!("there is no project `{id}`"));
         let mut record = known.into_iter().find(|p| p.id == id).ok_or_else(missing)?;
-        let settings = &mut record.settings;
-        if let Some(weight) = weight {
-            settings.weight = Weight::from_number(weight)
-                .ok_or_else(|| Failure::user("a weight must be from 0.001 to 1000"))?;
-        }
-        if let Some(most) = max_agents {
-            settings.max_agents = Some(most).filter(|most| *most > 0);
-        }
-        if let Some(tokens) = budget_tokens {
-            settings.budget.tokens = Some(tokens).filter(|tokens| *tokens > 0);
-        }
-        if let Some(usd) = budget_usd {
-            settings.budget.usd = Some(usd).filter(|usd| *usd > 0.0);
-        }
-        if let Some(agent) = agent {
-            let name = agent.parse();
-            settings.agent =
-                Some(name.map_err(|why| Failure::user(format!("no agent's name: {why}")))?);
-        }
+        let agent = agent.map(|agent| agent.parse()).transpose();
+        let agent = agent.map_err(|why| Failure::user(format!("no agent's name: {why}")))?;
+        let change = SettingsChange { weight, max_agents, budget_tokens, budget_usd, agent };
+        change.apply(&mut record.settings)?;
         let verb = GlobalVerb::SetProject { project: Box::new(record) };
         Ok(said(&front.carry_out_global(&line.actor, &permit, verb, asked).await?))
     };

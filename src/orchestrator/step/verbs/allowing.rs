@@ -38,7 +38,7 @@ impl Run {
             return Err(Failure::user(format!("task `{id}` does not wait for a budget")));
         };
         if let Allowance::Switch { profile } = how {
-            demand_profile(desk, profile)?;
+            desk.demand_profile(profile)?;
         }
         let sentence = match how {
             Allowance::More => format!(
@@ -120,16 +120,19 @@ fn beyond(allowed: Option<u32>, used: f64, percent: u32) -> u32 {
     allowed.unwrap_or(100).max(used).saturating_add(percent)
 }
 
-fn demand_profile(desk: &Desk, profile: &ProfileName) -> Result<(), Failure> {
-    if desk.policy.profiles.contains_key(profile) {
-        return Ok(());
+impl Desk {
+    /// Fails if the configuration has no such profile.
+    pub(crate) fn demand_profile(&self, profile: &ProfileName) -> Result<(), Failure> {
+        if self.policy.profiles.contains_key(profile) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.policy.profiles.keys().map(ProfileName::as_str).collect();
+        let missing = Failure::user(format!("there is no agent `{profile}`"));
+        Err(match names.is_empty() {
+            true => missing.hint("add it under `agents:` in the configuration"),
+            false => missing.hint(format!("choose one of: {}", names.join(", "))),
+        })
     }
-    let names: Vec<&str> = desk.policy.profiles.keys().map(ProfileName::as_str).collect();
-    let missing = Failure::user(format!("there is no agent `{profile}`"));
-    Err(match names.is_empty() {
-        true => missing.hint("add it under `agents:` in the configuration"),
-        false => missing.hint(format!("choose one of: {}", names.join(", "))),
-    })
 }
 
 impl World {
