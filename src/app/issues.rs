@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::app::projects::place_of;
 use crate::app::{App, failure_of};
 use crate::config;
 use crate::control;
@@ -167,7 +168,7 @@ async fn take(
     let configured = configured.ok_or_else(|| Failure::bug("a project is gone"))?;
     let order = control::Order {
         source: source_of(issue),
-        repo: app.place_of(configured),
+        repo: place_of(&config, project, &configured.source),
         options: RunOptions { issue: Some(issue.number), ..RunOptions::default() },
         submitter: issue.author.clone().unwrap_or_else(|| LABEL.to_owned()),
     };

@@ -92,7 +92,11 @@ fn walk(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) {
 #[async_trait]
 impl Office for Clerk {
     async fn projects(&self) -> Vec<ProjectRecord> {
-        self.app.all_projects().await
+        // Those of the configuration stand there too since the engine began.
+        self.app.store().projects().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the projects cannot be read");
+            Vec::new()
+        })
     }
 
     async fn found(&self, id: &ProjectId, from: &str) -> Result<ProjectRecord, Failure> {

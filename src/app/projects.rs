@@ -26,19 +26,7 @@ pub(crate) async fn found(
     branch: Option<&str>,
 ) -> anyhow::Result<ProjectRecord> {
     let git = Git::find().await?;
-    let place = match source {
-        Source::Link(path) => path.clone(),
-        Source::Init(path) => {
-            let by = Identity::new(&config.git.author_name, &config.git.author_email)?;
-            git.begin(path, &by, SystemClock.now()).await?;
-            path.clone()
-        }
-        Source::Clone(url) => {
-            let place = Layout::new(config.data_dir.clone()).clone_of(id);
-            git.clone_of(url, &place).await?;
-            place
-        }
-    };
+    let place = made(&git, config, id, source).await?;
     let repo = UserRepo::open(&git, &place).await?;
     let place = repo.top().unwrap_or(repo.dir()).canonicalize()?;
     let branch = match branch {
@@ -48,32 +36,42 @@ pub(crate) async fn found(
     Ok(ProjectRecord::new(id.clone(), place.display().to_string(), branch))
 }
 
-impl App {
-    /// Where a project of the configuration is on this machine.
-    pub(crate) fn place_of(&self, project: &config::Project) -> PathBuf {
-        match &project.source {
-            Source::Link(path) | Source::Init(path) => path.clone(),
-            Source::Clone(_) => self.layout.clone_of(&project.id),
-        }
+/// Where a project is on this machine.
+pub(crate) fn place_of(config: &config::Config, id: &ProjectId, source: &Source) -> PathBuf {
+    match source {
+        Source::Link(path) | Source::Init(path) => path.clone(),
+        Source::Clone(_) => Layout::new(config.data_dir.clone()).clone_of(id),
     }
+}
 
+/// Sees to it that a project's repository is there; where.
+async fn made(
+    git: &Git,
+    config: &config::Config,
+    id: &ProjectId,
+    source: &Source,
+) -> anyhow::Result<PathBuf> {
+    let place = place_of(config, id, source);
+    match source {
+        Source::Link(_) => {}
+        Source::Init(_) => {
+            let by = Identity::new(&config.git.author_name, &config.git.author_email)?;
+            git.begin(&place, &by, SystemClock.now()).await?;
+        }
+        Source::Clone(url) => git.clone_of(url, &place).await?,
+    }
+    Ok(place)
+}
+
+impl App {
     /// Sees to it that the repository of a project of the configuration is there.
     async fn settle(&self, project: &config::Project) -> anyhow::Result<ProjectRecord> {
-        let place = self.place_of(project);
-        match &project.source {
-            Source::Link(_) => {}
-            Source::Init(path) => {
-                let git = self.config().git.clone();
-                let by = Identity::new(&git.author_name, &git.author_email)?;
-                self.git.begin(path, &by, SystemClock.now()).await?;
-            }
-            Source::Clone(url) => self.git.clone_of(url, &place).await?,
-        }
+        let place = made(&self.git, &self.config(), &project.id, &project.source).await?;
         self.project(&place).await
     }
 
     /// The projects of the configuration that can be worked in; the log says why others cannot.
-    pub(crate) async fn configured(&self) -> Vec<ProjectRecord> {
+    async fn configured(&self) -> Vec<ProjectRecord> {
         let mut records = Vec::new();
         for project in &self.config().projects {
             match self.settle(project).await {
@@ -87,17 +85,6 @@ impl App {
     /// What the configuration says about who may start when.
     pub(crate) async fn policy(&self) -> Policy {
         Policy { projects: self.configured().await, ..policy(&self.config()) }
-    }
-
-    /// All projects that are known, by name.
-    pub(crate) async fn all_projects(&self) -> Vec<ProjectRecord> {
-        let mut known = self.store.projects().await.unwrap_or_default();
-        for record in self.configured().await {
-            known.retain(|other| other.id != record.id);
-            known.push(record);
-        }
-        known.sort_by(|a, b| a.id.cmp(&b.id));
-        known
     }
 
     /// A project by its name, found again by its place, so that a branch that was renamed
@@ -131,8 +118,8 @@ impl App {
             anyhow::bail!(Failure::config(message).hint("name another one: `--data-dir DIR`"));
         }
         let known = self.store.projects().await?;
-        let is_here = |p: &&config::Project| same(&self.place_of(p), &place);
         let config = self.config();
+        let is_here = |p: &&config::Project| same(&place_of(&config, &p.id, &p.source), &place);
         let configured = config.projects.iter().find(is_here);
         let by_place = known.iter().find(|p| Path::new(&p.repo) == place);
         let id = match (configured, by_place) {
