@@ -76,7 +76,7 @@ pub fn rows(sums: &[LedgerSum], by: By, project: Option<&ProjectId>) -> Vec<Row>
 }
 
 /// As a table.
-pub fn table(rows: &[Row], by: By, columns_max: Option<usize>) -> String {
+pub fn table(rows: &[Row], by: By) -> String {
     let mut table = Table::new([
         (by.word(), Align::Left),
         ("ATTEMPTS", Align::Right),
@@ -106,7 +106,7 @@ pub fn table(rows: &[Row], by: By, columns_max: Option<usize>) -> String {
             format!("${:.2}", usage.usd),
         ]);
     }
-    table.render(columns_max)
+    table.render(None)
 }
 
 /// Tokens over time as a chart, from `since` to `until` in columns as wide as `width`.

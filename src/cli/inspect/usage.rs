@@ -43,7 +43,7 @@ pub(crate) async fn usage(common: &Common, args: &UsageArgs) -> Outcome {
     } else if rows.is_empty() {
         outln!("nothing was used in that time");
     } else {
-        text(usage::table(&rows, by, None));
+        text(usage::table(&rows, by));
     }
     Ok(0)
 }
