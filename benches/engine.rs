@@ -9,28 +9,26 @@
 //! * start: with 10,000 open tasks and 100,000 in runs that are settled.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on should say where")]
 
+mod doors;
 #[path = "../tests/graphs/shapes.rs"]
 mod shapes;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use doors::{Nowhere, doors, median, nowhere, options, scratch, submit_all};
 use shapes::Shape;
 use taskloom::graph;
 use taskloom::ids::{ProjectId, RunId};
-use taskloom::notify::Silent;
-use taskloom::orchestrator::{Doors, Handle, Options, Role, Scope, Submission, Watching, spawn};
-use taskloom::plan::Rules;
+use taskloom::orchestrator::{Options, Scope, Submission, spawn};
 use taskloom::runner::{Executor, Job, Report, Reporter, ToAttempt};
-use taskloom::scheduler::Policy;
 use taskloom::state::{
     AttemptEnd, AttemptOutcome, AttemptRecord, Effect, Entry, LedgerSum, ProjectRecord, RunEvent,
     RunOptions, RunRecord, What,
 };
 use taskloom::store::{Access, Batch, Counters, Error, SqliteStore, Store, StoredRun};
-use taskloom::time::{Stopwatch, SystemClock, Timestamp};
+use taskloom::time::{Stopwatch, Timestamp};
 use tokio::sync::mpsc;
 
 /// Odd, so that the median is a measurement.
@@ -60,11 +58,6 @@ fn main() {
     if is_wanted("start") {
         runtime.block_on(start());
     }
-}
-
-/// A commit, for those who need none.
-fn nowhere() -> taskloom::ids::CommitId {
-    "0".repeat(40).parse().expect("BUG: this is an id")
 }
 
 /// Everything is done the moment it is asked for.
@@ -106,52 +99,6 @@ impl Executor for Never {
     }
     fn tell(&self, _: &taskloom::state::EffectKey, _: ToAttempt) {}
     fn detach(&self) {}
-}
-
-/// Keeps nothing; what it was given can be kept for later.
-#[derive(Default)]
-struct Nowhere {
-    batches: Option<Mutex<Vec<Batch>>>,
-}
-
-#[async_trait]
-impl Store for Nowhere {
-    async fn commit(&self, batch: &Batch) -> Result<(), Error> {
-        if let Some(batches) = &self.batches {
-            batches.lock().unwrap().push(batch.clone());
-        }
-        Ok(())
-    }
-    async fn counters(&self) -> Result<Counters, Error> {
-        Ok(Counters { run: 1, seq: 1 })
-    }
-    async fn projects(&self) -> Result<Vec<ProjectRecord>, Error> {
-        Ok(Vec::new())
-    }
-    async fn runs(&self, _: Option<&ProjectId>) -> Result<Vec<RunRecord>, Error> {
-        Ok(Vec::new())
-    }
-    async fn load(&self, _: RunId) -> Result<Option<StoredRun>, Error> {
-        Ok(None)
-    }
-    async fn owing(&self) -> Result<Vec<RunId>, Error> {
-        Ok(Vec::new())
-    }
-    async fn journal(&self, _: RunId, _: u64, _: u32) -> Result<Vec<Entry>, Error> {
-        Ok(Vec::new())
-    }
-    async fn attempts(&self, _: RunId) -> Result<Vec<AttemptRecord>, Error> {
-        Ok(Vec::new())
-    }
-    async fn spent(&self, _: Timestamp, _: i64) -> Result<Vec<LedgerSum>, Error> {
-        Ok(Vec::new())
-    }
-    async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
-        Ok(Vec::new())
-    }
-    async fn setting(&self, _: &'static str) -> Result<Option<String>, Error> {
-        Ok(None)
-    }
 }
 
 /// A store that also keeps what it was given.
@@ -213,22 +160,6 @@ fn submissions(name: &str, shape: fn(usize) -> Shape, tasks: usize) -> Vec<Submi
     (0..runs).map(submission).collect()
 }
 
-fn options(slots: u32) -> Options {
-    let (scope, role, plans) = (Scope::New, Role::Attached, Rules::default());
-    Options {
-        policy: Policy::of_slots(slots),
-        seed: 1,
-        scope,
-        role,
-        plans,
-        watching: Watching::default(),
-    }
-}
-
-fn doors(store: Arc<dyn Store>, executor: Arc<dyn Executor>) -> Doors {
-    Doors { store, executor, notifier: Arc::new(Silent), clock: Arc::new(SystemClock) }
-}
-
 /// Runs everything to its end; how long it took after the graphs were read.
 async fn played(store: Arc<dyn Store>, slots: u32, work: Vec<Submission>) -> Duration {
     let (handle, engine) = spawn(options(slots), doors(store, Arc::new(Instant))).await.unwrap();
@@ -250,12 +181,6 @@ async fn played(store: Arc<dyn Store>, slots: u32, work: Vec<Submission>) -> Dur
     handle.detach().await.unwrap();
     engine.await.unwrap();
     took
-}
-
-async fn submit_all(handle: Handle, work: Vec<Submission>) {
-    for submission in work {
-        handle.submit(submission).await.unwrap();
-    }
 }
 
 /// The least that a scheduler on tokio does: spawn each task, hear of its end, count.
@@ -308,7 +233,7 @@ async fn in_memory() {
                 }
                 bound.push(took);
                 let work = submissions(name, shape, tasks);
-                engine.push(played(Arc::new(Nowhere::default()), u32::MAX, work).await);
+                engine.push(played(Arc::new(Nowhere), u32::MAX, work).await);
             }
             let each = |times| median(times).as_secs_f64() * 1e6 / tasks as f64;
             let (bound, engine) = (each(bound), each(engine));
@@ -383,7 +308,7 @@ async fn memory() {
     let before = resident();
     let work = submissions("layered", layered, tasks);
     let read = resident();
-    let doors = doors(Arc::new(Nowhere::default()), Arc::new(Never));
+    let doors = doors(Arc::new(Nowhere), Arc::new(Never));
     let (handle, engine) = spawn(options(8), doors).await.unwrap();
     submit_all(handle.clone(), work).await;
     let each = |from, to| (to - from) / tasks as u64;
@@ -442,17 +367,6 @@ async fn idle(all: &Options, store: &Arc<SqliteStore>) {
     println!("  idle for 10 s: {used:.1?} of processor time, {share:.2} %");
     handle.detach().await.unwrap();
     engine.await.unwrap();
-}
-
-/// Not under /tmp, which is memory on some machines.
-fn scratch() -> tempfile::TempDir {
-    let dir = std::env::var("BENCH_DIR").unwrap_or(env!("CARGO_TARGET_TMPDIR").into());
-    tempfile::tempdir_in(Path::new(&dir)).unwrap()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }
 
 /// Resident memory of this process, in bytes.
