@@ -49,6 +49,13 @@ tasks:
     primary_agent: {framework: shell, command: "exit 3"}
 "#;
 
+const HOOK: &str = "
+hooks:
+  - name: settled
+    on: {event: run_settled}
+    steps: [{notify: it is over}]
+";
+
 fn serve(more: &str) -> (World, Child, u16) {
     let (world, port) = (World::new(), free_port());
     world.write("config.yaml", &format!("http: {{listen: '127.0.0.1:{port}'}}\n{more}"));
@@ -117,12 +124,13 @@ fn steady(page: &str) -> String {
 
 #[test]
 fn monitoring_sees_what_a_daemon_did() {
-    let (world, daemon, port) = serve("");
+    let (world, daemon, port) = serve(HOOK);
     let graph = world.write("counted.yaml", GRAPH);
     let (graph, repo) = (graph.display().to_string(), world.repo().display().to_string());
     assert_eq!(world.taskloom(&["submit", &graph, "--repo", &repo]).code, 0);
     until("the run is done", || {
         told(port, "/metrics").2.contains("taskloom_runs_settled_total")
+            && told(port, "/metrics").2.contains("taskloom_hook_runs_total{")
             && told(port, "/metrics").2.contains("notices_pending 0")
             && world.state("good") == "merged"
     });

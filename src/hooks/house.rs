@@ -4,6 +4,7 @@
 //! How far the journal was heard is kept with what came of it, so that a line is neither lost nor
 //! heard twice, whenever the process ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ enum Message {
 pub struct Handle {
     inbox: mpsc::UnboundedSender<Message>,
     watched: watch::Receiver<Vec<Hook>>,
+    ended: watch::Receiver<BTreeMap<&'static str, u64>>,
 }
 
 impl Handle {
@@ -119,6 +121,11 @@ impl Handle {
         self.watched.clone()
     }
 
+    /// How many runs of hooks ended in this process, by how they did.
+    pub fn ended(&self) -> BTreeMap<&'static str, u64> {
+        self.ended.borrow().clone()
+    }
+
     /// The configuration says something else now.
     pub async fn reload(&self, options: Options) -> Result<(), Failure> {
         self.ask(|reply| Message::Reload(Box::new(options), reply)).await
@@ -146,6 +153,7 @@ pub struct House {
     inbox: mpsc::UnboundedReceiver<Message>,
     sender: mpsc::UnboundedSender<Message>,
     watched: watch::Sender<Vec<Hook>>,
+    ended: watch::Sender<BTreeMap<&'static str, u64>>,
 }
 
 impl House {
@@ -156,11 +164,13 @@ impl House {
     ) -> Result<(Handle, tokio::task::JoinHandle<()>), store::Error> {
         let (sender, inbox) = mpsc::unbounded_channel();
         let (watched, watching) = watch::channel(Vec::new());
-        let handle = Handle { inbox: sender.clone(), watched: watching };
+        let (ended, ending) = watch::channel(BTreeMap::new());
+        let handle = Handle { inbox: sender.clone(), watched: watching, ended: ending };
         let kept = doors.store.hook_position().await?;
         let books = Books::open(options, &*doors.store, doors.clock.now()).await?;
         let open = doors.store.open_hook_runs().await?;
-        let mut house = Self { books, doors, kept, stirred: false, inbox, sender, watched };
+        let stirred = false;
+        let mut house = Self { books, doors, kept, stirred, inbox, sender, watched, ended };
         for run in open.iter().filter_map(|text| serde_json::from_str::<HookRun>(text).ok()) {
             house.adopt(run).await;
         }
@@ -337,6 +347,7 @@ impl House {
         let now = self.doors.clock.now();
         self.books.desk.tick(now);
         let Turn { runs, states, begin } = self.books.desk.turn(now);
+        self.count(&runs);
         let runs = runs.iter().map(row).collect();
         // What comes of a line is kept with the word that it was heard. Lines of which nothing
         // comes are heard again after a crash, to no effect.
@@ -353,6 +364,12 @@ impl House {
             let (outside, sender) = (self.doors.outside.clone(), self.sender.clone());
             let tell = move |news| drop(sender.send(Message::News(news)));
             drop(tokio::spawn(steps::carry_out(run, hook, outside, tell)));
+        }
+    }
+
+    fn count(&self, runs: &[HookRun]) {
+        for run in runs.iter().filter(|run| !run.status.is_open()) {
+            self.ended.send_modify(|ended| *ended.entry(run.status.word()).or_default() += 1);
         }
     }
 

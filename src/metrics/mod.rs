@@ -3,6 +3,7 @@
 //! Takes numbers and writes them; asks nobody. No label names a run, a task or a person, so that
 //! the page stays small for as long as the process lives. <https://prometheus.io/docs/practices/naming/>
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Reading {
     pub answered_in: Duration,
     /// When the process began.
     pub started_at: Timestamp,
+    /// Runs of hooks that ended, by how they did.
+    pub hooks: BTreeMap<&'static str, u64>,
     /// What went to Discord, if there is a bot.
     pub discord: Option<Discord>,
     /// What went to GitHub, if a project is there.
@@ -244,6 +247,8 @@ impl Reading {
 
     /// What went through the doors.
     fn outside(&self, to: &mut Writer<'_>) -> Written {
+        let hooks = self.hooks.iter().map(|(status, n)| ([("status", *status)], *n));
+        to.counters(("hook_runs", "Runs of hooks that ended"), hooks)?;
         if let Some(discord) = &self.discord {
             let connected = u64::from(discord.connected);
             to.gauge("discord_connected", "Whether the gateway is connected", connected)?;

@@ -29,8 +29,9 @@ pub(crate) async fn by_the_hour(app: Arc<App>) {
 
 /// Compresses and deletes; how many bytes were deleted.
 async fn sweep(app: &Arc<App>) -> anyhow::Result<u64> {
-    let old = old(app).await?;
-    for run in at_rest(app).await? {
+    let runs = at_rest(app).await?;
+    let old = old_among(app, &runs).await?;
+    for run in runs {
         let dir = app.layout.run(&run.project, &run.name);
         if !old.iter().any(|old| old.dir == dir) {
             blocking(move || tidy(&dir, run.since)).await?;
@@ -46,15 +47,20 @@ async fn sweep(app: &Arc<App>) -> anyhow::Result<u64> {
 
 /// The logs that are older than the configuration has them kept.
 pub async fn old(app: &App) -> anyhow::Result<Vec<OldLogs>> {
+    old_among(app, &at_rest(app).await?).await
+}
+
+async fn old_among(app: &App, runs: &[RunRecord]) -> anyhow::Result<Vec<OldLogs>> {
     let now = SystemClock.now();
     let mut all = Vec::new();
-    for run in at_rest(app).await? {
+    for run in runs {
         let Some(kept_for) = kept_for(app, &run.project) else { continue };
         if now.since(run.since) < kept_for {
             continue;
         }
         let dir = app.layout.run(&run.project, &run.name);
-        let found = blocking(move || old_logs(dir, (run.project, run.name), run.since)).await?;
+        let (name, since) = ((run.project.clone(), run.name.clone()), run.since);
+        let found = blocking(move || old_logs(dir, name, since)).await?;
         all.extend(found);
     }
     Ok(all)

@@ -36,7 +36,7 @@ pub(crate) async fn listen(
     if let Some(http) = app.config().http {
         let started_at = SystemClock.now();
         let (app, handle, reload) = (app.clone(), handle.clone(), reload.clone());
-        let vitals = Vitals { app, handle, reload, started_at };
+        let vitals = Vitals { app, handle, reload, hooks: hooks.clone(), started_at };
         places.insert(http.listen, Routes::default().with_vitals(Arc::new(vitals)));
     }
     if let Some((listen, secret, ear)) = github::webhook(app)? {
@@ -44,9 +44,9 @@ pub(crate) async fn listen(
         places.insert(listen, routes.with_webhook(secret, ear));
     }
     // Requests for hooks come in where it is said, or else where GitHub's do.
-    let place = app.config().http.map(|http| http.listen).or(places.keys().next().copied());
-    let place =
-        place.or(app.config().github.as_ref().and_then(|g| Some(g.webhook.as_ref()?.listen)));
+    let config = app.config();
+    let github = config.github.as_ref().and_then(|github| github.webhook.as_ref());
+    let place = config.http.map(|http| http.listen).or(github.map(|webhook| webhook.listen));
     if let Some(listen) = place {
         let routes = places.remove(&listen).unwrap_or_default();
         places.insert(listen, routes.with_hooks(hooked::door(hooks)));
@@ -65,6 +65,7 @@ struct Vitals {
     app: Arc<App>,
     handle: Handle,
     reload: Arc<Reload>,
+    hooks: hooks::Handle,
     started_at: Timestamp,
 }
 
@@ -174,8 +175,8 @@ impl http::Vitals for Vitals {
                 longest_wait_ms: counts.longest_wait_ms,
             }
         });
-        let started_at = self.started_at;
-        let reading = Reading { census, answered_in, started_at, discord, github };
+        let (started_at, hooks) = (self.started_at, self.hooks.ended());
+        let reading = Reading { census, answered_in, started_at, hooks, discord, github };
         Ok((metrics::CONTENT_TYPE, metrics::page(reading)))
     }
 }
