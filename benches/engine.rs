@@ -19,13 +19,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use doors::{Nowhere, doors, median, nowhere, options, scratch, submit_all};
 use shapes::Shape;
-use taskloom::graph;
+use taskloom::graph::{self, TaskIx};
 use taskloom::ids::{ProjectId, RunId};
 use taskloom::orchestrator::{Options, Scope, Submission, spawn};
 use taskloom::runner::{Executor, Job, Report, Reporter, ToAttempt};
 use taskloom::state::{
     AttemptEnd, AttemptOutcome, AttemptRecord, Effect, Entry, LedgerSum, ProjectRecord, RunEvent,
-    RunOptions, RunRecord, What,
+    RunOptions, RunRecord, Usage, What,
 };
 use taskloom::store::{Access, Batch, Counters, Error, SqliteStore, Store, StoredRun};
 use taskloom::time::{Stopwatch, Timestamp};
@@ -136,6 +136,9 @@ impl Store for Recorded {
     }
     async fn spent(&self, since: Timestamp, bucket_ms: i64) -> Result<Vec<LedgerSum>, Error> {
         self.store.spent(since, bucket_ms).await
+    }
+    async fn used(&self, run: RunId) -> Result<Vec<(TaskIx, u32, Usage)>, Error> {
+        self.store.used(run).await
     }
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
         self.store.notices().await

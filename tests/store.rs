@@ -8,9 +8,9 @@ use std::process::Command;
 use taskloom::graph::{LaneIx, TaskIx};
 use taskloom::ids::{CommitId, RunId, RunName};
 use taskloom::state::{
-    AttemptRecord, Attention, Decision, Effect, Entry, LaneEvent, LaneRecord, LaneState, Outcome,
-    ProjectRecord, RunEvent, RunOptions, RunRecord, RunState, Subject, TaskEvent, TaskRecord,
-    TaskState, What,
+    AttemptRecord, Attention, Decision, Effect, Entry, LaneEvent, LaneRecord, LaneState,
+    LedgerLine, Outcome, ProjectRecord, RunEvent, RunOptions, RunRecord, RunState, Subject,
+    TaskEvent, TaskRecord, TaskState, Tokens, Usage, What,
 };
 use taskloom::store::{Access, Batch, Error, Holder, MemoryStore, OwnerLock, SqliteStore, Store};
 use taskloom::time::Timestamp;
@@ -92,8 +92,26 @@ fn first_batch() -> Batch {
             Effect::Attempt { run: RunId(1), task: TaskIx(3), attempt: 0 },
             Effect::PrepareLane { run: RunId(1), lane: LaneIx(0), from: None },
         ],
+        ledger: vec![ledger_line(3, 0, 1, 20), ledger_line(3, 0, 2, 5), ledger_line(1, 2, 1, 7)],
         notices: vec![(3, "{\"a\":1}".to_owned())],
         ..Batch::default()
+    }
+}
+
+fn ledger_line(task: u32, attempt: u32, seq: u32, output: u64) -> LedgerLine {
+    let tokens = Tokens { input: 1, output, cache_read: 2, cache_write: 3 };
+    LedgerLine {
+        at: Timestamp(6),
+        run: RunId(1),
+        task: TaskIx(task),
+        attempt,
+        turn: 0,
+        seq,
+        project: "shop".parse().unwrap(),
+        profile: Some("claude".parse().unwrap()),
+        model: None,
+        usage: Usage { tokens, usd: 0.25 },
+        charge: output,
     }
 }
 
@@ -156,6 +174,13 @@ async fn check_after_second(store: &dyn Store) {
     assert!(store.runs(Some(&"other".parse().unwrap())).await.unwrap().is_empty());
     assert_eq!(store.projects().await.unwrap().len(), 1);
     assert_eq!(store.attempts(RunId(1)).await.unwrap().len(), 1);
+    let usage = |input, output, usd| {
+        let tokens = Tokens { input, output, cache_read: 2 * input, cache_write: 3 * input };
+        Usage { tokens, usd }
+    };
+    let used = [(TaskIx(1), 2, usage(1, 7, 0.25)), (TaskIx(3), 0, usage(2, 25, 0.5))];
+    assert_eq!(store.used(RunId(1)).await.unwrap(), used);
+    assert!(store.used(RunId(2)).await.unwrap().is_empty());
 
     let late = store.journal(RunId(1), 1, 2).await.unwrap();
     assert_eq!(late.iter().map(|e| e.seq).collect::<Vec<_>>(), [2, 3]);

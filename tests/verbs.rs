@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use taskloom::graph::TaskIx;
 use taskloom::ids::RunId;
 use taskloom::notify::Silent;
 use taskloom::orchestrator::{
@@ -13,7 +14,7 @@ use taskloom::orchestrator::{
 use taskloom::sim::{Act, LaneAct, ManualClock, Stage};
 use taskloom::state::{
     AttemptRecord, Entry, FailureClass, LaneState, LedgerSum, Outcome, ParkReason, ProjectRecord,
-    RunRecord, TaskState,
+    RunRecord, TaskState, Usage,
 };
 use taskloom::store::{Batch, Counters, Error, MemoryStore, Store, StoredRun};
 use taskloom::time::Timestamp;
@@ -410,6 +411,9 @@ impl Store for Full {
     }
     async fn spent(&self, since: Timestamp, bucket_ms: i64) -> Result<Vec<LedgerSum>, Error> {
         self.inner.spent(since, bucket_ms).await
+    }
+    async fn used(&self, run: RunId) -> Result<Vec<(TaskIx, u32, Usage)>, Error> {
+        self.inner.used(run).await
     }
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
         self.inner.notices().await

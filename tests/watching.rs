@@ -7,6 +7,8 @@ mod archive;
 mod inbox;
 #[path = "watching/reminders.rs"]
 mod reminders;
+#[path = "watching/stats.rs"]
+mod stats;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use taskloom::graph::TaskIx;
 use taskloom::ids::{CommitId, ProjectId, RunId};
 use taskloom::notify::Silent;
 use taskloom::orchestrator::{Doors, Handle, Options, Role, Scope, Submission, Watching};
 use taskloom::plan::Rules;
 use taskloom::runner::Executor;
 use taskloom::scheduler::Policy;
-use taskloom::state::{AttemptRecord, Entry, LedgerSum, ProjectRecord, RunRecord};
+use taskloom::state::{AttemptRecord, Entry, LedgerSum, ProjectRecord, RunRecord, Usage};
 use taskloom::store::{Batch, Counters, Error, Store, StoredRun};
 use taskloom::time::{SystemClock, Timestamp};
 
@@ -50,6 +51,9 @@ impl Store for Nowhere {
         Ok(Vec::new())
     }
     async fn spent(&self, _: Timestamp, _: i64) -> Result<Vec<LedgerSum>, Error> {
+        Ok(Vec::new())
+    }
+    async fn used(&self, _: RunId) -> Result<Vec<(TaskIx, u32, Usage)>, Error> {
         Ok(Vec::new())
     }
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::app::{App, doctor, failure_of, found, issues};
 use crate::config::Source;
+use crate::control::usage;
 use crate::discord::office::{Finding, Office, Order};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, Index};
@@ -222,7 +223,8 @@ impl Office for Clerk {
         hook: Option<&HookName>,
         limit: u32,
     ) -> Result<Vec<HookRun>, Failure> {
-        self.app.hook_runs(&self.handle, hook, limit).await.map_err(failure_of)
+        let runs = usage::hook_runs(&*self.app.store, hook, limit).await;
+        runs.map_err(|error| Failure::outside(error.to_string()))
     }
 
     async fn fire_hook(&self, asked: hooks::Asked) -> Result<hooks::Given, Failure> {

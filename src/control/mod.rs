@@ -6,6 +6,7 @@
 pub mod inbox;
 pub mod names;
 pub mod settings;
+pub mod stats;
 pub mod usage;
 
 use std::fs::{File, Permissions};

@@ -1,23 +1,79 @@
-//! How attempts went, put together by what did them. Pure: attempts come in, lines go out.
+//! How attempts went and what they used, put together by what did them, for every surface.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::graph::{self, Graph, TaskIx};
+use crate::ids::ProjectId;
+use crate::render::table::{Align, Table};
+use crate::render::words;
+use crate::state::{AttemptRecord, RunRecord, Usage};
+use crate::store::{Error, Store, Which};
+use crate::time::Timestamp;
+
+/// Runs that are looked into at most; the latest are taken.
+const RUNS_MAX: usize = 10_000;
+
+/// What attempts are put together by: what their graphs ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum By {
+    /// The project.
+    Project,
+    /// The agent profile.
+    #[default]
+    Profile,
+    /// The model.
+    Model,
+    /// What kind of task it is.
+    Role,
+}
+
+impl By {
+    /// What stands above the names.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Project => "PROJECT",
+            Self::Profile => "PROFILE",
+            Self::Model => "MODEL",
+            Self::Role => "ROLE",
+        }
+    }
+
+    fn name(self, run: &RunRecord, graph: Option<&Graph>, task: TaskIx) -> String {
+        if self == Self::Project {
+            return run.project.to_string();
+        }
+        let Some(spec) = graph.and_then(|graph| graph.tasks().get(task.at())) else {
+            return "unknown".to_owned();
+        };
+        let agent = &spec.agent;
+        match self {
+            Self::Role => spec.role.word().to_owned(),
+            Self::Model => agent.model.clone().unwrap_or_else(|| "its own default".to_owned()),
+            Self::Profile | Self::Project => match (&agent.profile, agent.framework) {
+                (Some(profile), _) => profile.to_string(),
+                (None, Some(framework)) => format!("({})", framework.word()),
+                (None, None) => "(default)".to_owned(),
+            },
+        }
+    }
+}
+
 /// One attempt, as far as it matters here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried {
-    /// What attempts are put together by: a project, a profile, a model, a role.
-    pub by: String,
+#[derive(Debug, Clone, PartialEq)]
+struct Tried {
+    by: String,
     /// Its number among those of its task, from 0.
-    pub attempt: u32,
+    attempt: u32,
     /// How it ended, in the word of the store; `None`: it is under way.
-    pub outcome: Option<String>,
+    outcome: Option<String>,
     /// How long it took, once it has ended.
-    pub took: Option<Duration>,
+    took: Option<Duration>,
     /// How often its gate was run.
-    pub gate_rounds: u32,
+    gate_rounds: u32,
+    used: Usage,
 }
 
 /// How the attempts of one kind went.
@@ -43,10 +99,111 @@ pub struct Stats {
     pub p90_ms: Option<u64>,
     /// How often a gate was run, in all.
     pub gate_rounds: u32,
+    /// What they used.
+    pub usage: Usage,
+}
+
+/// How the attempts went that began after a time, in the projects that are wanted.
+pub async fn stats(
+    store: &dyn Store,
+    after: Timestamp,
+    by: By,
+    wanted: impl Fn(&ProjectId) -> bool,
+) -> Result<Vec<Stats>, Error> {
+    let mut runs = store.select(&Which::Lately { after }, u32::MAX).await?;
+    runs.retain(|run| wanted(&run.project));
+    let from = runs.len().saturating_sub(RUNS_MAX);
+    let mut tried = Vec::new();
+    // Runs of one graph have it in common.
+    let mut graphs: BTreeMap<String, Option<Graph>> = BTreeMap::new();
+    for run in &runs[from..] {
+        tried.extend(of_run(store, run, after, by, &mut graphs).await?);
+    }
+    Ok(lines(&tried))
+}
+
+async fn of_run(
+    store: &dyn Store,
+    run: &RunRecord,
+    after: Timestamp,
+    by: By,
+    graphs: &mut BTreeMap<String, Option<Graph>>,
+) -> Result<Vec<Tried>, Error> {
+    let mut attempts = store.attempts(run.id).await?;
+    attempts.retain(|attempt| attempt.started_at >= after);
+    if attempts.is_empty() {
+        return Ok(Vec::new());
+    }
+    if by != By::Project && !graphs.contains_key(&run.graph_digest) {
+        let stored = store.load(run.id).await?;
+        let graph = stored.and_then(|stored| graph::load(stored.source.as_bytes()).ok());
+        graphs.insert(run.graph_digest.clone(), graph);
+    }
+    let graph = graphs.get(&run.graph_digest).and_then(Option::as_ref);
+    let rounds = store.gate_rounds(run.id).await?;
+    let rounds: BTreeMap<(TaskIx, u32), u32> =
+        rounds.into_iter().map(|(task, attempt, times)| ((task, attempt), times)).collect();
+    let used = store.used(run.id).await?;
+    let used: BTreeMap<(TaskIx, u32), Usage> =
+        used.into_iter().map(|(task, attempt, usage)| ((task, attempt), usage)).collect();
+    let one = |attempt: AttemptRecord| {
+        let which = (attempt.task, attempt.attempt);
+        Tried {
+            by: by.name(run, graph, attempt.task),
+            attempt: attempt.attempt,
+            took: attempt.ended_at.map(|end| end.since(attempt.started_at)),
+            outcome: attempt.outcome,
+            gate_rounds: rounds.get(&which).copied().unwrap_or_default(),
+            used: used.get(&which).copied().unwrap_or_default(),
+        }
+    };
+    Ok(attempts.into_iter().map(one).collect())
+}
+
+/// As a table.
+pub fn table(lines: &[Stats], by: By) -> String {
+    let mut table = Table::new([
+        (by.word(), Align::Left),
+        ("ATTEMPTS", Align::Right),
+        ("SUCCEEDED", Align::Right),
+        ("FAILED", Align::Right),
+        ("RETRIES", Align::Right),
+        ("MEDIAN", Align::Right),
+        ("P90", Align::Right),
+        ("GATE ROUNDS", Align::Right),
+        ("TOKENS", Align::Right),
+        ("COST", Align::Right),
+    ]);
+    let span = |ms: Option<u64>| {
+        ms.map_or_else(|| "-".to_owned(), |ms| words::duration(Duration::from_millis(ms)))
+    };
+    for line in lines {
+        table.row([
+            words::one_line(&line.by),
+            line.attempts.to_string(),
+            line.succeeded_in_words(),
+            line.failed.to_string(),
+            line.retries.to_string(),
+            span(line.median_ms),
+            span(line.p90_ms),
+            line.gate_rounds.to_string(),
+            words::number(line.usage.tokens.all()),
+            format!("${:.2}", line.usage.usd),
+        ]);
+    }
+    table.render(None)
+}
+
+impl Stats {
+    /// `3 (75 %)`.
+    pub fn succeeded_in_words(&self) -> String {
+        let share = self.success_percent.map(|share| format!(" ({share} %)")).unwrap_or_default();
+        format!("{}{share}", self.succeeded)
+    }
 }
 
 /// One line for each kind, and one for all of them at the end if there are several.
-pub fn stats(tried: &[Tried]) -> Vec<Stats> {
+fn lines(tried: &[Tried]) -> Vec<Stats> {
     let mut kinds: BTreeMap<&str, Vec<&Tried>> = BTreeMap::new();
     for one in tried {
         kinds.entry(&one.by).or_default().push(one);
@@ -88,6 +245,7 @@ fn line(by: &str, tried: &[&Tried]) -> Stats {
         median_ms: rank(&took, 50),
         p90_ms: rank(&took, 90),
         gate_rounds: tried.iter().map(|one| one.gate_rounds).sum(),
+        usage: tried.iter().map(|one| one.used).sum(),
     }
 }
 
@@ -100,6 +258,7 @@ fn rank(sorted: &[u64], percent: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Tokens;
 
     fn tried(by: &str, attempt: u32, outcome: Option<&str>, ms: u64) -> Tried {
         Tried {
@@ -108,6 +267,7 @@ mod tests {
             outcome: outcome.map(str::to_owned),
             took: outcome.map(|_| Duration::from_millis(ms)),
             gate_rounds: 1,
+            used: Usage { tokens: Tokens { output: 10, ..Tokens::default() }, usd: 0.5 },
         }
     }
 
@@ -120,17 +280,18 @@ mod tests {
             tried("opus", 0, Some("stopped"), 5),
             tried("opus", 0, None, 0),
         ];
-        let [line] = &stats(&all)[..] else { panic!("one kind") };
+        let [line] = &lines(&all)[..] else { panic!("one kind") };
         assert_eq!((line.attempts, line.succeeded, line.failed, line.other), (5, 2, 1, 2));
         assert_eq!((line.success_percent, line.retries, line.gate_rounds), (Some(67), 1, 5));
         assert_eq!((line.median_ms, line.p90_ms), (Some(10), Some(30)));
+        assert_eq!((line.usage.tokens.all(), line.usage.usd), (50, 2.5));
     }
 
     #[test]
     fn several_kinds_have_a_line_for_all_and_nothing_has_none() {
-        assert!(stats(&[]).is_empty());
+        assert!(lines(&[]).is_empty());
         let all = [tried("a", 0, Some("proposed"), 1), tried("b", 0, None, 0)];
-        let lines = stats(&all);
+        let lines = lines(&all);
         assert_eq!(lines.iter().map(|l| l.by.as_str()).collect::<Vec<_>>(), ["a", "b", "all"]);
         assert_eq!((lines[1].success_percent, lines[1].median_ms), (None, None));
         assert_eq!(lines[2].attempts, 2);

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::ids::ProjectId;
+use crate::hooks::rules::HookRun;
+use crate::ids::{HookName, ProjectId, RunName};
 use crate::render::table::{Align, Table};
 use crate::render::words::number;
 use crate::render::{Chart, Series};
 use crate::state::{LedgerSum, Usage};
+use crate::store::{self, HookStore, Store, Which};
 use crate::time::Timestamp;
 
 /// What counts are kept apart by.
@@ -73,6 +75,41 @@ pub fn rows(sums: &[LedgerSum], by: By, project: Option<&ProjectId>) -> Vec<Row>
     let mut rows: Vec<Row> = rows.into_values().collect();
     rows.sort_by(|a, b| b.usage.tokens.all().cmp(&a.usage.tokens.all()).then(a.name.cmp(&b.name)));
     rows
+}
+
+/// The latest runs of a hook, or of all, newest first, with what they used so far.
+pub async fn hook_runs<S: Store + HookStore>(
+    store: &S,
+    hook: Option<&HookName>,
+    limit: u32,
+) -> Result<Vec<HookRun>, store::Error> {
+    let rows = store.hook_runs(hook.map(HookName::as_str), limit).await?;
+    let mut runs: Vec<HookRun> =
+        rows.iter().filter_map(|row| serde_json::from_str(row).ok()).collect();
+    for run in &mut runs {
+        run.tokens = of_made(store, &run.made).await?;
+    }
+    Ok(runs)
+}
+
+/// What the runs used that a hook made, in tokens; they are named with their project
+/// (`shop:fix/3`).
+async fn of_made(store: &impl Store, made: &[String]) -> Result<u64, store::Error> {
+    let mut tokens = 0;
+    for which in made.iter().filter_map(|name| named(name)) {
+        for run in store.select(&which, 1).await? {
+            let used = store.used(run.id).await?;
+            tokens += used.iter().map(|(.., usage)| usage.tokens.all()).sum::<u64>();
+        }
+    }
+    Ok(tokens)
+}
+
+fn named(text: &str) -> Option<Which> {
+    let (project, name) = text.split_once(':')?;
+    let (graph, number) = name.rsplit_once('/')?;
+    let name = RunName { graph: graph.parse().ok()?, number: number.parse().ok()? };
+    Some(Which::Named(project.parse().ok()?, name))
 }
 
 /// As a table.

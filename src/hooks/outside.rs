@@ -236,9 +236,6 @@ pub trait Outside: Send + Sync {
     /// Ends what an earlier process left of a run, and says what that had submitted.
     async fn clean_up(&self, run: HookRunId) -> Vec<String>;
 
-    /// What the runs used that a hook submitted, in tokens.
-    async fn tokens(&self, made: &[String]) -> u64;
-
     /// A run is over: nothing of it is needed any more.
     async fn over(&self, run: HookRunId);
 }

@@ -28,4 +28,4 @@ pub use engine::{Doors, Options, Role, Scope, spawn};
 pub use handle::{Closed, Handle, Resubmitted};
 pub use load::look;
 pub use view::RunView;
-pub use watch::{Item, Need, Stats, Tried, Waits, Watching, holds_up, inbox, needs, stats};
+pub use watch::{Item, Need, Waits, Watching, holds_up, inbox, needs};

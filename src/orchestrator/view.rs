@@ -7,7 +7,9 @@ use crate::ids::RunId;
 use crate::orchestrator::world::{Desk, Run, World};
 use crate::runner::RunInfo;
 use crate::scheduler::{Full, WaitingOn};
-use crate::state::{BlockedOn, LaneRecord, LaneState, RunRecord, TaskRecord, TaskState, Verb};
+use crate::state::{
+    BlockedOn, LaneRecord, LaneState, RunRecord, TaskRecord, TaskState, Usage, Verb,
+};
 
 /// A run as it is now.
 #[derive(Debug, Clone)]
@@ -31,6 +33,11 @@ pub struct RunView {
 }
 
 impl RunView {
+    /// What its tasks used.
+    pub fn used(&self) -> Usage {
+        self.tasks.iter().filter_map(|task| task.more.as_ref()).map(|more| more.usage).sum()
+    }
+
     /// The same when no process works on the run: what would start now does not.
     pub(crate) fn left_alone(mut self) -> Self {
         self.driven = false;

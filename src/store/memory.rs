@@ -159,6 +159,14 @@ impl Store for MemoryStore {
         Ok(sums.into_values().collect())
     }
 
+    async fn used(&self, run: RunId) -> Result<Vec<(TaskIx, u32, Usage)>, Error> {
+        let mut sums: BTreeMap<(TaskIx, u32), Usage> = BTreeMap::new();
+        for line in self.tables().ledger.values().filter(|line| line.run == run) {
+            *sums.entry((line.task, line.attempt)).or_default() += line.usage;
+        }
+        Ok(sums.into_iter().map(|((task, attempt), usage)| (task, attempt, usage)).collect())
+    }
+
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
         let tables = self.tables();
         Ok(tables.notices.iter().map(|(seq, notice)| (*seq, notice.clone())).collect())

@@ -28,7 +28,7 @@ use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{CommitId, GraphName, ProjectId, RunId};
 use crate::state::{
     AttemptRecord, Effect, EffectKey, Entry, LaneRecord, LedgerLine, LedgerSum, ProjectRecord,
-    RunRecord, Subject, TaskRecord, What,
+    RunRecord, Subject, TaskRecord, Usage, What,
 };
 use crate::time::Timestamp;
 
@@ -226,6 +226,9 @@ pub trait Store: Send + Sync {
         }
         Ok(rounds.into_iter().map(|((task, attempt), times)| (task, attempt, times)).collect())
     }
+
+    /// What each attempt of a run used, by the ledger: task, attempt, usage.
+    async fn used(&self, run: RunId) -> Result<Vec<(TaskIx, u32, Usage)>, Error>;
 
     /// Notices that are still to be delivered, oldest first.
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error>;

@@ -124,6 +124,10 @@ pub(crate) const GATE_ROUNDS: &str = "
       AND task IS NOT NULL AND attempt IS NOT NULL
     GROUP BY task, attempt ORDER BY task, attempt";
 
+pub(crate) const USED: &str = "
+    SELECT task, attempt, sum(input), sum(output), sum(cache_read), sum(cache_write), sum(usd)
+    FROM ledger WHERE run = $1 GROUP BY task, attempt ORDER BY task, attempt";
+
 pub(crate) const RUN_NAMED: &str = "
     SELECT id, record FROM runs WHERE project = $2 AND graph = $3 AND number = $4 LIMIT $1";
 
@@ -264,6 +268,7 @@ pub(crate) const ALL: &[&str] = &[
     RUNS_RESTING,
     RUNS_LATELY,
     GATE_ROUNDS,
+    USED,
     RUN_NAMED,
     NUMBERS,
     RUN,

@@ -308,6 +308,15 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn used(&self, run: RunId) -> Result<Vec<(TaskIx, u32, Usage)>, Error> {
+        self.read(sql::USED, Some(run.0), |row| {
+            let (task, attempt): (i64, i64) = (get(row, 0)?, get(row, 1)?);
+            let number = |value| index("ledger", value);
+            Ok((TaskIx(number(task)?), number(attempt)?, usage(row, 2)?))
+        })
+        .await
+    }
+
     async fn notices(&self) -> Result<Vec<(u64, String)>, Error> {
         self.read(sql::NOTICES, None::<i64>, |row| {
             let (seq, notice): (i64, String) = (get(row, 0)?, get(row, 1)?);
@@ -415,6 +424,18 @@ fn indexed(row: &SqliteRow) -> Result<(i64, String), Error> {
     Ok((get(row, 0)?, get(row, 1)?))
 }
 
+/// Tokens by kind and dollars, from a column on.
+fn usage(row: &SqliteRow, first: usize) -> Result<Usage, Error> {
+    let number = |at: usize| get::<i64>(row, first + at).map(i64::unsigned_abs);
+    let tokens = Tokens {
+        input: number(0)?,
+        output: number(1)?,
+        cache_read: number(2)?,
+        cache_write: number(3)?,
+    };
+    Ok(Usage { tokens, usd: get(row, first + 4)? })
+}
+
 fn ledger_sum(row: &SqliteRow) -> Result<LedgerSum, Error> {
     let number = |at: usize| get::<i64>(row, at).map(i64::unsigned_abs);
     let named = |column: &'static str, text: String| Error::Inconsistent {
@@ -425,12 +446,6 @@ fn ledger_sum(row: &SqliteRow) -> Result<LedgerSum, Error> {
     };
     let project: String = get(row, 1)?;
     let profile: Option<String> = get(row, 2)?;
-    let tokens = Tokens {
-        input: number(4)?,
-        output: number(5)?,
-        cache_read: number(6)?,
-        cache_write: number(7)?,
-    };
     Ok(LedgerSum {
         at: Timestamp(get(row, 0)?),
         project: project.parse().map_err(|_| named("project", project))?,
@@ -439,7 +454,7 @@ fn ledger_sum(row: &SqliteRow) -> Result<LedgerSum, Error> {
             None => None,
         },
         model: get(row, 3)?,
-        usage: Usage { tokens, usd: get(row, 8)? },
+        usage: usage(row, 4)?,
         charge: number(9)?,
         ended: number(10)?,
     })

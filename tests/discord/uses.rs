@@ -264,6 +264,8 @@ fn every_command() -> Vec<(&'static str, Value)> {
         ("queue", run.clone()),
         ("inbox", json!({})),
         ("why", json!({ "task": "wait/1/next" })),
+        ("stats", json!({ "by": 2 })),
+        ("usage", json!({})),
         ("agents", json!({})),
         ("help", json!({})),
         ("task show", task(json!({}))),

@@ -108,10 +108,6 @@ impl Outside for Stage {
         vec![format!("shop:inbox/{run}")]
     }
 
-    async fn tokens(&self, _: &[String]) -> u64 {
-        0
-    }
-
     async fn over(&self, _: HookRunId) {}
 }
 

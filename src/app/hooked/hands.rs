@@ -20,8 +20,8 @@ use crate::ids::{ProjectId, RunId};
 use crate::notify::{Notice, NoticeKind};
 use crate::orchestrator::{Handle, RunView};
 use crate::runner::{Errand, RunInfo};
-use crate::state::{Entry, HookOrigin, RunOptions, RunRecord, RunState, Subject};
-use crate::store::{HookStore as _, Store as _};
+use crate::state::{Entry, HookOrigin, RunOptions, RunRecord, Subject};
+use crate::store::{HookStore as _, Store as _, Which};
 use crate::time::{Clock as _, SystemClock};
 
 /// Runs that are remembered for the events to come: those that most events are about.
@@ -133,9 +133,9 @@ impl Hands {
         limit: u32,
     ) -> Result<Vec<Value>, Failure> {
         let mut rows = Vec::new();
-        let runs = self.runs(project).await?;
-        let open = runs.iter().filter(|run| run.state == RunState::Open).take(RUNS_LOOKED_AT);
-        for run in open {
+        let mut open = self.clerk.app.store.select(&Which::Open, u32::MAX).await.map_err(stored)?;
+        open.retain(|run| project.is_none_or(|project| run.project == *project));
+        for run in open.iter().rev().take(RUNS_LOOKED_AT) {
             let Some(view) = self.view(run.id).await? else { continue };
             let graph = &view.info.graph;
             for (task, waits) in (0u32..).map(TaskIx).zip(&view.waiting) {
@@ -155,10 +155,10 @@ impl Hands {
         let mut rows = Vec::new();
         for run in self.runs(project).await?.iter().take(limit as usize) {
             let Some(view) = self.view(run.id).await? else { continue };
-            let (tokens, usd) = used(&view);
+            let used = view.used();
             rows.push(json!({
                 "project": run.project, "run": run.name.to_string(), "state": run.state.to_string(),
-                "tokens": tokens, "usd": usd,
+                "tokens": used.tokens.all(), "usd": used.usd,
             }));
         }
         Ok(rows)
@@ -175,14 +175,6 @@ impl Hands {
         });
         Ok(told.collect())
     }
-}
-
-/// What the tasks of a run used.
-fn used(view: &RunView) -> (u64, f64) {
-    let all = view.tasks.iter().filter_map(|task| task.more.as_ref());
-    all.fold((0, 0.0), |(tokens, usd), more| {
-        (tokens + more.usage.tokens.all(), usd + more.usage.usd)
-    })
 }
 
 /// The graph of one task. What a hook filled in is anybody's text: it is given to an agent as a
@@ -312,16 +304,6 @@ impl Outside for Hands {
         let runs = self.runs(None).await.unwrap_or_default();
         let of = |record: &&RunRecord| record.options.hook.as_ref().is_some_and(|h| h.run == run.0);
         runs.iter().filter(of).map(|r| format!("{}:{}", r.project, r.name)).collect()
-    }
-
-    async fn tokens(&self, made: &[String]) -> u64 {
-        let runs = self.runs(None).await.unwrap_or_default();
-        let mut tokens = 0;
-        for run in runs.iter().filter(|r| made.contains(&format!("{}:{}", r.project, r.name))) {
-            let view = self.view(run.id).await.ok().flatten();
-            tokens += view.map_or(0, |view| used(&view).0);
-        }
-        tokens
     }
 
     async fn over(&self, run: HookRunId) {

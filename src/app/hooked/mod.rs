@@ -13,13 +13,12 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::hooks::rules::{HookRun, Limits, Trigger};
-use crate::hooks::{self, Doors, House, Knocked, Options, Outside as _};
+use crate::hooks::rules::{Limits, Trigger};
+use crate::hooks::{self, Doors, House, Knocked, Options};
 use crate::http::{self, Rung};
 use crate::ids::HookName;
 use crate::orchestrator::Handle;
 use crate::secret::Secret;
-use crate::store::HookStore as _;
 use crate::time::{Clock as _, SystemClock};
 
 pub(crate) use hands::Hands;
@@ -94,22 +93,5 @@ impl App {
     /// Changes hooks where no daemon is at work.
     pub(crate) async fn change_hooks(&self, change: hooks::Kept) -> Result<hooks::Given, Failure> {
         hooks::change(options(&self.config()), &*self.store, change, SystemClock.now()).await
-    }
-
-    /// The latest runs of a hook, or of all, newest first, with what they used so far.
-    pub(crate) async fn hook_runs(
-        self: &Arc<Self>,
-        engine: &Handle,
-        hook: Option<&HookName>,
-        limit: u32,
-    ) -> anyhow::Result<Vec<HookRun>> {
-        let hands = Hands::new(self.clone(), engine.clone());
-        let rows = self.store.hook_runs(hook.map(HookName::as_str), limit).await?;
-        let mut runs: Vec<HookRun> =
-            rows.iter().filter_map(|row| serde_json::from_str(row).ok()).collect();
-        for run in runs.iter_mut().filter(|run| !run.made.is_empty()) {
-            run.tokens = hands.tokens(&run.made).await;
-        }
-        Ok(runs)
     }
 }

@@ -10,17 +10,17 @@ use crate::app::{self, App, hooked};
 use crate::cli::Outcome;
 use crate::cli::args::{Common, FireArgs, HookCommand};
 use crate::cli::out::outln;
-use crate::cli::refs::{Reading, print};
+use crate::cli::refs::print;
 use crate::cli::verbs::{ask, who};
 use crate::config::Config;
-use crate::control::{HookOrder, Request};
+use crate::control::{HookOrder, Request, usage};
 use crate::failure::Failure;
 use crate::hooks::rules::{HookRun, Status, StepRecord};
 use crate::hooks::{self, Asked, Given, Kept, Told};
 use crate::ids::HookName;
 use crate::render::table::{Align, Table};
 use crate::render::words;
-use crate::store::{self, HookStore, MemoryStore, OwnerLock, Store as _};
+use crate::store::{self, HookStore, MemoryStore, OwnerLock};
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
 pub(crate) async fn hook(common: &Common, command: HookCommand) -> Outcome {
@@ -166,11 +166,11 @@ async fn fire(common: &Common, args: FireArgs) -> Outcome {
 
 async fn runs(common: &Common, hook: Option<&HookName>, limit: u32) -> Outcome {
     let config = super::config(common)?;
-    let store = opened(&config).await?;
-    let rows = store.hook_runs(hook.map(HookName::as_str), limit).await?;
-    let mut runs: Vec<HookRun> =
-        rows.iter().filter_map(|row| serde_json::from_str(row).ok()).collect();
-    count_tokens(common, &mut runs).await?;
+    let runs = match app::reader(&config).await {
+        Ok(store) => usage::hook_runs(&store, hook, limit).await?,
+        Err(store::Error::Missing { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     if common.json {
         outln!("{:#}", json!({ "hook_runs": runs }));
         return Ok(0);
@@ -185,23 +185,6 @@ async fn runs(common: &Common, hook: Option<&HookName>, limit: u32) -> Outcome {
         }
     }
     Ok(0)
-}
-
-/// What the runs used that hooks submitted.
-async fn count_tokens(common: &Common, runs: &mut [HookRun]) -> anyhow::Result<()> {
-    if runs.iter().all(|run| run.made.is_empty()) {
-        return Ok(());
-    }
-    let reading = Reading::open(common).await?;
-    let all = reading.store.runs(None).await?;
-    for run in runs {
-        for made in all.iter().filter(|r| run.made.contains(&format!("{}:{}", r.project, r.name))) {
-            let view = reading.view(made).await?;
-            let used = view.tasks.iter().filter_map(|task| task.more.as_ref());
-            run.tokens += used.map(|more| more.usage.tokens.all()).sum::<u64>();
-        }
-    }
-    Ok(())
 }
 
 fn line(run: &HookRun) -> String {

@@ -150,10 +150,8 @@ fn some(mut items: Vec<String>, between: &str) -> String {
 }
 
 fn spent(view: &RunView) -> String {
-    let usages = view.tasks.iter().filter_map(|task| task.more.as_ref()).map(|more| more.usage);
-    let (tokens, usd) = usages
-        .fold((0, 0.0), |(tokens, usd), usage| (tokens + usage.tokens.all(), usd + usage.usd));
-    cost(tokens, usd)
+    let used = view.used();
+    cost(used.tokens.all(), used.usd)
 }
 
 fn cost(tokens: u64, usd: f64) -> String {

@@ -7,14 +7,12 @@ mod causes;
 mod needs;
 mod remind;
 mod shelf;
-mod stats;
 mod sweep;
 
 use std::time::Duration;
 
 pub use needs::{Item, Need, Waits, holds_up, inbox, needs};
 pub(crate) use remind::Reminders;
-pub use stats::{Stats, Tried, stats};
 
 /// How the engine watches over runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -28,6 +28,7 @@ pub(crate) fn all() -> Vec<poise::Command<Data, Trouble>> {
         whole::status(),
         whole::queue(),
         whole::usage(),
+        whole::stats(),
         whole::inbox(),
         whole::why(),
         whole::agents(),

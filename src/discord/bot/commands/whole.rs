@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::control::stats::{self, Stats};
 use crate::control::usage::{self, By};
 use crate::discord::board::{cards, words};
 use crate::discord::bot::clicks::said;
@@ -16,8 +17,8 @@ use crate::discord::text::{fit, inline, units};
 use crate::failure::Failure;
 use crate::orchestrator::{GlobalVerb, Item, RunView, inbox as everything};
 use crate::render::progress::progress;
-use crate::render::words::{count, number};
-use crate::state::Subject;
+use crate::render::words::{count, duration, number};
+use crate::state::{Subject, Usage};
 use crate::store::Which;
 
 /// Open runs that are looked into at most.
@@ -316,6 +317,90 @@ pub(crate) async fn usage(
     Ok(())
 }
 
+/// What figures are put together by.
+#[derive(Debug, Clone, Copy, poise::ChoiceParameter)]
+pub(crate) enum Together {
+    /// The agent profile.
+    #[name = "agent profile"]
+    Profile,
+    /// The model.
+    #[name = "model"]
+    Model,
+    /// The project.
+    #[name = "project"]
+    Project,
+    /// What kind of task it is.
+    #[name = "role"]
+    Role,
+}
+
+/// How attempts went: successes, retries, times, tokens (analytics, success rate)
+#[poise::command(slash_command)]
+pub(crate) async fn stats(
+    ctx: Context<'_>,
+    #[description = "one project; all that you may see without"]
+    #[autocomplete = "complete::project"]
+    project: Option<String>,
+    #[description = "what they are put together by; the agent profile without"] by: Option<
+        Together,
+    >,
+    #[description = "how many days back; 30 without"]
+    #[min = 1]
+    #[max = 365]
+    days: Option<u32>,
+) -> Result<(), Trouble> {
+    let line = open(&ctx, true).await?;
+    let done = async {
+        let front = ctx.data();
+        let one = match &project {
+            Some(named) => Some(front.project(&line.actor, Some(named), line.channel).await?),
+            None => None,
+        };
+        front.permit(&line.actor, Level::Viewer, one.as_ref(), "look at how attempts went").await?;
+        let by = match by {
+            Some(Together::Model) => stats::By::Model,
+            Some(Together::Project) => stats::By::Project,
+            Some(Together::Role) => stats::By::Role,
+            Some(Together::Profile) | None => stats::By::Profile,
+        };
+        let span = Duration::from_secs(u64::from(days.unwrap_or(30)) * 24 * 60 * 60);
+        let after = front.board.doors.clock.now() - span;
+        let wanted =
+            |id: &_| one.as_ref().is_none_or(|one| one == id) && front.sees(&line.actor, id);
+        let lines = stats::stats(&*front.board.doors.store, after, by, wanted).await;
+        let lines = lines.map_err(|error| Failure::outside(error.to_string()))?;
+        Ok(joined(lines.iter().map(went).collect(), "no attempts in that time"))
+    };
+    line.finish(done.await).await;
+    Ok(())
+}
+
+/// One line of it.
+fn went(line: &Stats) -> String {
+    let mut text = format!(
+        "**{}** {} · {} succeeded · {} failed",
+        inline(&line.by),
+        count(u64::from(line.attempts), "attempt"),
+        line.succeeded_in_words(),
+        line.failed
+    );
+    if line.other > 0 {
+        let _ = write!(text, " · {} stopped or under way", line.other);
+    }
+    if line.retries > 0 {
+        let _ = write!(text, " · {} retried", line.retries);
+    }
+    if let (Some(median), Some(p90)) = (line.median_ms, line.p90_ms) {
+        let [median, p90] = [median, p90].map(|ms| duration(Duration::from_millis(ms)));
+        let _ = write!(text, " · half within {median}, nine of ten within {p90}");
+    }
+    if line.usage != Usage::default() {
+        let (tokens, usd) = (number(line.usage.tokens.all()), line.usage.usd);
+        let _ = write!(text, " · {tokens} tokens, ${usd:.2}");
+    }
+    text
+}
+
 /// What this bot can do
 #[poise::command(slash_command)]
 pub(crate) async fn help(ctx: Context<'_>) -> Result<(), Trouble> {
@@ -335,7 +420,7 @@ pub(crate) async fn help(ctx: Context<'_>) -> Result<(), Trouble> {
 
 const HELP: &str = "\
 `/submit graph` runs a graph: attach its YAML file, name one of the project's, or paste it. You see what it does first.
-`/usage` what was used · `/status` how everything stands · `/queue` what runs and what waits · `/inbox` what waits for you · `/why` the reason
+`/usage` what was used · `/stats` how attempts went · `/status` how everything stands · `/queue` what runs and what waits · `/inbox` what waits for you · `/why` the reason
 `/task` look at, retry, skip, stop, steer, answer, approve · `/task add` one task without a graph
 `/plan` look at what a task planned, approve, edit, reject, discard\n`/run` look at, pause, resume, cancel, draw · `/archive`, `/restore` · `/lane` look at, merge, reject, retry
 `/project`, `/scheduler`, `/agents`, `/verbosity`, `/doctor`
