@@ -146,6 +146,27 @@ fn a_daemon_that_drains_waits_for_its_agents_and_starts_nothing_new() {
 }
 
 #[test]
+fn whoever_asks_beside_a_daemon_is_told_who_holds_the_slots_and_that_it_drains() {
+    let daemon = Daemon::with("slots: 1\n");
+    let world = &daemon.world;
+    let other = "name: other\ntasks:\n  - id: later\n    description: Later.\n    \
+                 primary_agent: {framework: shell, command: \"true\"}\n";
+    let other = world.write("other.yaml", other);
+    let repo = world.repo().display().to_string();
+    let submitted = world.taskloom(&["submit", other.to_str().unwrap(), "--repo", &repo]);
+    assert_eq!(submitted.out, "submitted as other/1\n", "{}", submitted.err);
+    let why = || world.taskloom(&["why", "other/1/later"]).out;
+    until("the slot counts", || why() == "other/1/later (ready): the only agent slot is taken\n");
+    assert_eq!(world.taskloom(&["drain"]).code, 0);
+    assert_eq!(why(), "other/1/later (ready): nothing new is started: the engine is draining\n");
+    world.write("go", "");
+    let over = || world.taskloom(&["why", "held/1/work"]).out == "held/1/work: merged\n";
+    until("the agent has ended", over);
+    assert_eq!(world.taskloom(&["shutdown"]).code, 0);
+    daemon.ended().0.finish();
+}
+
+#[test]
 fn a_daemon_in_a_crash_loop_starts_nothing_until_a_person_says_so() {
     let mut daemon = Daemon::with("");
     for _ in 0..4 {

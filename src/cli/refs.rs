@@ -1,16 +1,22 @@
 //! What the commands that look work with, and how they print.
 
+use std::time::Duration;
+
 use crate::app;
 use crate::cli::Outcome;
 use crate::cli::args::Common;
 use crate::cli::out::{self, outln};
 use crate::config::Config;
+use crate::control;
 use crate::control::names::{Named, part_of, run_of};
 use crate::failure::Failure;
 use crate::orchestrator::{self, Options, Role, RunView, Scope};
-use crate::state::RunRecord;
+use crate::state::{RunRecord, RunState};
 use crate::store::{OwnerLock, SqliteStore, Store as _};
 use crate::time::{Clock as _, SystemClock};
+
+/// How long a look waits for the process at work.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a reader works with.
 pub(crate) struct Reading {
@@ -35,12 +41,22 @@ impl Reading {
         Ok(self.store.projects().await?.len() > 1)
     }
 
-    /// A run with everything derived.
+    /// A run with everything derived. What keeps its tasks waiting is known best by the process
+    /// that works on it: who holds the slots, for example.
     pub(crate) async fn view(&self, run: &RunRecord) -> anyhow::Result<RunView> {
         let options: Options = app::engine_options(&self.config, Scope::New, Role::Errand);
-        let now = SystemClock.now();
-        let view = orchestrator::look(&self.store, run.id, &options, now, self.driven()).await?;
-        view.ok_or_else(|| Failure::outside(format!("run `{}` is gone", run.name)).into())
+        let (now, driven) = (SystemClock.now(), self.driven());
+        let view = orchestrator::look(&self.store, run.id, &options, now, driven).await?;
+        let view = view.ok_or_else(|| Failure::outside(format!("run `{}` is gone", run.name)))?;
+        if !driven || run.state != RunState::Open {
+            return Ok(view);
+        }
+        let asked = control::why(&self.config.data_dir, run.id);
+        Ok(match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(Some(reasons))) => view.because(reasons),
+            // One that begins or ends, or hangs, says nothing: the store does.
+            Ok(Ok(None) | Err(_)) | Err(_) => view,
+        })
     }
 
     /// The run that `text` names; the latest without a name.

@@ -25,7 +25,8 @@ use tokio::task::JoinHandle;
 use crate::crash;
 use crate::failure::Failure;
 use crate::hooks;
-use crate::orchestrator::{Closed, Command, GlobalCommand, Handle, Receipt};
+use crate::ids::RunId;
+use crate::orchestrator::{Closed, Command, GlobalCommand, Handle, Reasons, Receipt, RunView};
 use crate::state::RunOptions;
 
 /// The longest request or answer, in bytes: the largest graph with room for its escapes.
@@ -73,6 +74,8 @@ pub enum Request {
     Reload,
     /// A hook to be set off or changed.
     Hook(HookOrder),
+    /// Why the tasks of a run wait.
+    Why(RunId),
 }
 
 /// What is asked about a hook.
@@ -132,6 +135,7 @@ pub trait Clerk: Send + Sync {
 enum Response {
     Receipt(Receipt),
     Failure(Failure),
+    Why(Option<Reasons>),
 }
 
 /// Listens until it is dropped.
@@ -195,32 +199,8 @@ async fn answer(
     clerk: Option<Arc<dyn Clerk>>,
 ) -> Result<(), Error> {
     let line = read_line(&mut stream).await?;
-    let closed = |closed: Closed| Err(Failure::outside(closed.to_string()));
     let response = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => {
-            let answer = match request {
-                Request::Run(command) => handle.command(command).await.unwrap_or_else(closed),
-                Request::Global(command) => handle.global(command).await.unwrap_or_else(closed),
-                Request::Submit(order) => match clerk {
-                    Some(clerk) => clerk.submit(*order).await,
-                    None => Err(takes_none()),
-                },
-                Request::Reload => match clerk {
-                    Some(clerk) => clerk.reload().await,
-                    None => Err(Failure::user("the process at work is no daemon")
-                        .hint("it keeps the configuration that it began with")),
-                },
-                Request::Issue(order) => match clerk {
-                    Some(clerk) => clerk.submit_issue(order).await,
-                    None => Err(takes_none()),
-                },
-                Request::Hook(order) => match clerk {
-                    Some(clerk) => clerk.hook(order).await,
-                    None => Err(takes_none()),
-                },
-            };
-            answer.map_or_else(Response::Failure, Response::Receipt)
-        }
+        Ok(request) => carry_out(request, &handle, clerk).await,
         Err(why) => Response::Failure(
             Failure::user(format!("the request is not understood: {why}"))
                 .hint("use the `taskloom` of the version that runs"),
@@ -230,6 +210,27 @@ async fn answer(
     write_line(&mut stream, &response).await
 }
 
+async fn carry_out(request: Request, handle: &Handle, clerk: Option<Arc<dyn Clerk>>) -> Response {
+    let closed = |closed: Closed| Failure::outside(closed.to_string());
+    let answer = match (request, clerk) {
+        (Request::Why(run), _) => {
+            let view = handle.view(run).await.map_err(closed);
+            return view
+                .map_or_else(Response::Failure, |view| Response::Why(view.map(RunView::reasons)));
+        }
+        (Request::Run(command), _) => handle.command(command).await.map_err(closed),
+        (Request::Global(command), _) => handle.global(command).await.map_err(closed),
+        (Request::Submit(order), Some(clerk)) => Ok(clerk.submit(*order).await),
+        (Request::Issue(order), Some(clerk)) => Ok(clerk.submit_issue(order).await),
+        (Request::Hook(order), Some(clerk)) => Ok(clerk.hook(order).await),
+        (Request::Reload, Some(clerk)) => Ok(clerk.reload().await),
+        (Request::Reload, None) => Err(Failure::user("the process at work is no daemon")
+            .hint("it keeps the configuration that it began with")),
+        (Request::Submit(_) | Request::Issue(_) | Request::Hook(_), None) => Err(takes_none()),
+    };
+    answer.flatten().map_or_else(Response::Failure, Response::Receipt)
+}
+
 fn takes_none() -> Failure {
     Failure::user("the process at work takes no other graphs and has no hooks")
         .hint("wait until it ends, or end it with Ctrl-C; then `taskloom serve`")
@@ -237,6 +238,23 @@ fn takes_none() -> Failure {
 
 /// Has the owner of `data_dir` do something.
 pub async fn ask(data_dir: &Path, request: &Request) -> Result<Result<Receipt, Failure>, Error> {
+    match exchange(data_dir, request).await? {
+        Response::Receipt(receipt) => Ok(Ok(receipt)),
+        Response::Failure(failure) => Ok(Err(failure)),
+        Response::Why(_) => Err(Error::Protocol("reasons, and nobody asked for them".to_owned())),
+    }
+}
+
+/// Why the tasks of a run wait, by the owner of `data_dir`; `None`: it does not know the run.
+pub async fn why(data_dir: &Path, run: RunId) -> Result<Option<Reasons>, Error> {
+    match exchange(data_dir, &Request::Why(run)).await? {
+        Response::Why(reasons) => Ok(reasons),
+        Response::Failure(failure) => Err(Error::Protocol(failure.to_string())),
+        Response::Receipt(receipt) => Err(Error::Protocol(receipt.sentence)),
+    }
+}
+
+async fn exchange(data_dir: &Path, request: &Request) -> Result<Response, Error> {
     let dir = File::open(data_dir).map_err(|_| Error::Nobody)?;
     let mut stream = UnixStream::connect(short(&dir)).await.map_err(|_| Error::Nobody)?;
     let exchange = async {
@@ -244,10 +262,7 @@ pub async fn ask(data_dir: &Path, request: &Request) -> Result<Result<Receipt, F
         read_line(&mut stream).await
     };
     let line = tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| Error::Timeout)??;
-    match serde_json::from_str(&line).map_err(|why| Error::Protocol(why.to_string()))? {
-        Response::Receipt(receipt) => Ok(Ok(receipt)),
-        Response::Failure(failure) => Ok(Err(failure)),
-    }
+    serde_json::from_str(&line).map_err(|why| Error::Protocol(why.to_string()))
 }
 
 async fn read_line(stream: &mut UnixStream) -> Result<String, Error> {

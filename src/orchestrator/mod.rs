@@ -27,5 +27,5 @@ pub use command::{
 pub use engine::{Doors, Options, Role, Scope, spawn};
 pub use handle::{Closed, Handle, Resubmitted};
 pub use load::look;
-pub use view::RunView;
+pub use view::{Reasons, RunView};
 pub use watch::{Item, Need, Waits, Watching, holds_up, inbox, needs};

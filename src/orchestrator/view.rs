@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::RunId;
 use crate::orchestrator::world::{Desk, Run, World};
@@ -32,7 +34,34 @@ pub struct RunView {
     pub merging: bool,
 }
 
+/// What is derived of a run from everything that goes on beside it: who holds the slots, what
+/// cools down, what drains.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reasons {
+    waiting: Vec<Option<WaitingOn>>,
+    held: Option<WaitingOn>,
+    driven: bool,
+    merging: bool,
+}
+
 impl RunView {
+    /// What the process that works on it derived, for those who read it from the store.
+    pub fn reasons(self) -> Reasons {
+        let Self { waiting, held, driven, merging, .. } = self;
+        Reasons { waiting, held, driven, merging }
+    }
+
+    /// The same with what that process derived. What is about another state of the run than was
+    /// read changes nothing.
+    #[must_use]
+    pub fn because(self, reasons: Reasons) -> Self {
+        let Reasons { waiting, held, driven, merging } = reasons;
+        let same = |ours: &Option<_>, theirs: &Option<_>| ours.is_some() == theirs.is_some();
+        let agree = self.waiting.len() == waiting.len()
+            && self.waiting.iter().zip(&waiting).all(|(ours, theirs)| same(ours, theirs));
+        if agree { Self { waiting, held, driven, merging, ..self } } else { self }
+    }
+
     /// What its tasks used.
     pub fn used(&self) -> Usage {
         self.tasks.iter().filter_map(|task| task.more.as_ref()).map(|more| more.usage).sum()
@@ -115,7 +144,7 @@ impl Run {
         let missing = graph.parents(task).iter().filter_map(|parent| {
             let state = self.tasks[parent.at()].state;
             let done = self.releases_dependents(*parent, state);
-            (!done).then(|| (graph.task(*parent).id.clone(), state.word()))
+            (!done).then(|| (graph.task(*parent).id.clone(), state.word().into()))
         });
         let tasks: Vec<_> = missing.collect();
         if !tasks.is_empty() {
@@ -125,7 +154,7 @@ impl Run {
         match graph.upstream_lanes(task).iter().find(unmerged) {
             Some(lane) => WaitingOn::UpstreamLane {
                 lane: graph.lane(*lane).id.clone(),
-                state: self.lanes[lane.at()].state.word(),
+                state: self.lanes[lane.at()].state.word().into(),
                 because: self.what_holds_up(*lane),
             },
             None => WaitingOn::Turn,
@@ -214,7 +243,7 @@ impl Run {
             let parent = graph.lane(lane).parent;
             let closed = parent.filter(|p| !self.lanes[p.at()].state.is_active_or_later());
             if let Some(parent) = closed {
-                let state = self.lanes[parent.at()].state.word();
+                let state = self.lanes[parent.at()].state.word().into();
                 return Some(WaitingOn::AncestorLane {
                     lane: graph.lane(parent).id.clone(),
                     state,
@@ -222,7 +251,7 @@ impl Run {
             }
         }
         if !state.takes_tasks() {
-            return Some(WaitingOn::OwnLane { lane: id(), state: state.word() });
+            return Some(WaitingOn::OwnLane { lane: id(), state: state.word().into() });
         }
         self.ready
             .is_full(lane)

@@ -1,8 +1,9 @@
 //! Why a task does not run: one stated reason each, the first that applies.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{LaneId, ProfileName, ProjectId, RunName, TaskId};
 use crate::state::{LaneState, ParkReason};
@@ -11,21 +12,24 @@ use crate::time::Timestamp;
 /// How many names a sentence holds before it counts the rest.
 const NAMES_SHOWN: usize = 3;
 
+/// Where a task or a lane stands, as people read it.
+pub(crate) type Word = Cow<'static, str>;
+
 /// Why a task does not run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum WaitingOn {
     /// Dependencies that have not ended well, with where they stand.
     Dependencies {
         /// Which, and where each stands.
-        tasks: Vec<(TaskId, &'static str)>,
+        tasks: Vec<(TaskId, Word)>,
     },
     /// A lane upstream that must be merged first.
     UpstreamLane {
         /// Which.
         lane: LaneId,
         /// Where it stands.
-        state: &'static str,
+        state: Word,
         /// What holds it up, if that is known.
         because: Option<String>,
     },
@@ -34,14 +38,14 @@ pub enum WaitingOn {
         /// Which.
         lane: LaneId,
         /// Where it stands.
-        state: &'static str,
+        state: Word,
     },
     /// The task's own lane is not taking tasks.
     OwnLane {
         /// Which.
         lane: LaneId,
         /// Where it stands.
-        state: &'static str,
+        state: Word,
     },
     /// As many tasks of the lane run as may.
     LaneFull {
@@ -256,6 +260,7 @@ impl fmt::Display for WaitingOn {
             Self::RunFull { running } => {
                 write!(f, "the run already runs {running} at once, which is its limit")
             }
+            Self::SlotsFull { running: 1 } => f.write_str("the only agent slot is taken"),
             Self::SlotsFull { running } => write!(f, "all {running} agent slots are taken"),
             Self::ProjectFull { running } => {
                 write!(f, "its project already runs {running} at once, which is its limit")
@@ -332,7 +337,7 @@ impl fmt::Display for WaitingOn {
     }
 }
 
-fn dependencies(f: &mut fmt::Formatter<'_>, tasks: &[(TaskId, &'static str)]) -> fmt::Result {
+fn dependencies(f: &mut fmt::Formatter<'_>, tasks: &[(TaskId, Word)]) -> fmt::Result {
     f.write_str("waits for ")?;
     for (at, (task, state)) in tasks.iter().take(NAMES_SHOWN).enumerate() {
         let comma = if at == 0 { "" } else { ", " };
