@@ -11,7 +11,7 @@ use crate::cli::Outcome;
 use crate::cli::args::{Common, PlanArgs, PlanCommand, VerbArgs};
 use crate::cli::out::text;
 use crate::cli::refs::{Reading, print};
-use crate::cli::verbs::{carry_out_asked, task};
+use crate::cli::verbs::{Asked, carry_out_asked, task};
 use crate::control::names::task_id;
 use crate::failure::Failure;
 use crate::graph::TaskIx;
@@ -25,24 +25,24 @@ use crate::state::{PlanRecord, TaskState};
 const STEP_LINES_SHOWN: usize = 4;
 
 pub(crate) async fn plan(common: &Common, command: PlanCommand) -> Outcome {
-    match command {
-        PlanCommand::Show(args) => show(common, &args.task, args.text).await,
-        PlanCommand::Approve(args) => decide(common, args, OnPlan::Approve).await,
+    let decided = match command {
+        PlanCommand::Show(args) => return show(common, &args.task, args.text).await,
+        PlanCommand::Approve(args) => decided(args, OnPlan::Approve),
         PlanCommand::Edit(args) => {
             let text = written(&args.file)?;
-            decide(common, args.plan, OnPlan::Edit { text }).await
+            decided(args.plan, OnPlan::Edit { text })
         }
-        PlanCommand::Changes(args) => {
-            decide(common, args.plan, OnPlan::Change { note: args.note }).await
-        }
-        PlanCommand::Discard(args) => decide(common, args, OnPlan::Discard).await,
-    }
+        PlanCommand::Changes(args) => decided(args.plan, OnPlan::Change { note: args.note }),
+        PlanCommand::Discard(args) => decided(args, OnPlan::Discard),
+    };
+    carry_out_asked(common, decided).await
 }
 
-async fn decide(common: &Common, args: PlanArgs, what: OnPlan) -> Outcome {
+/// A decision about a plan.
+pub(crate) fn decided(args: PlanArgs, what: OnPlan) -> Asked {
     let PlanArgs { task: subject, digest: shown, dry_run } = args;
     let verb = VerbArgs { subject, lane: false, dry_run };
-    carry_out_asked(common, task(verb, |task| Verb::Plan { task, what, shown })).await
+    task(verb, |task| Verb::Plan { task, what, shown })
 }
 
 /// A text that somebody wrote; no more of it than a plan may have.

@@ -1,5 +1,6 @@
 //! `sim`: plays scenarios, or random schedules, on the real engine in a world without an outside.
 
+mod hooks;
 mod player;
 
 use std::path::Path;

@@ -202,6 +202,8 @@ impl House {
                 }
             };
             tokio::select! {
+                // Who asks is answered by all that happened before.
+                biased;
                 batch = self.doors.journal.recv() => match batch {
                     Ok(entries) => self.hear(&entries).await,
                     Err(RecvError::Lagged(_)) => self.catch_up().await,

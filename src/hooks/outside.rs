@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 use crate::failure::Failure;
 use crate::hooks::rules::{Fired, HookRunId, Query};
 use crate::ids::{HookName, ProfileName, ProjectId};
+use crate::notify::{Notice, NoticeKind};
 use crate::runner::RunInfo;
-use crate::state::{Entry, HookOrigin, LaneEvent, RunEvent, Subject, TaskEvent, What};
+use crate::state::{Entry, HookOrigin, LaneEvent, RunEvent, RunOptions, Subject, TaskEvent, What};
+use crate::time::Timestamp;
 
 /// For which step something is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,42 @@ pub struct Origin {
     pub step: usize,
     /// How many hooks led to the run.
     pub depth: u32,
+}
+
+/// Steps of a hook have numbers below this, so that each notice has its own.
+const STEPS_OF_RUN: u64 = 64;
+
+/// The longest title of a notice or a task, in characters.
+const TITLE_CHARS_MAX: usize = 100;
+
+impl Origin {
+    /// What people are told by the step.
+    pub fn notice(&self, project: &ProjectId, text: &str, at: Timestamp) -> Notice {
+        let number = self.run.0.unsigned_abs() * STEPS_OF_RUN + self.step as u64;
+        Notice {
+            seq: Notice::beside(number),
+            at,
+            kind: NoticeKind::Hook,
+            project: project.clone(),
+            run: None,
+            task: None,
+            lane: None,
+            title: format!("{}: {}", self.hook, title(text)),
+            lines: text.lines().skip(1).map(str::to_owned).collect(),
+            asks: Vec::new(),
+        }
+    }
+
+    /// What the runs are submitted with that the step makes.
+    pub fn options(&self) -> RunOptions {
+        let hook = HookOrigin { hook: self.hook.clone(), run: self.run.0, depth: self.depth };
+        RunOptions { hook: Some(hook), ..RunOptions::default() }
+    }
+}
+
+/// The beginning of a text, on one line.
+pub fn title(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(TITLE_CHARS_MAX).collect()
 }
 
 /// A command to run in a checkout of a project's default branch.

@@ -20,7 +20,7 @@ use crate::runner::Executor as _;
 use crate::scheduler::Policy;
 use crate::sim::{ManualClock, Stage};
 use crate::state::{Entry, ProjectRecord, RunOptions};
-use crate::store::{self, MemoryStore, Store as _};
+use crate::store::{self, HookStore as _, MemoryStore, Store as _};
 use crate::time::{Clock as _, Timestamp};
 
 /// The project of graphs that are submitted to none.
@@ -36,7 +36,6 @@ pub struct Theatre {
     engine: Option<Engine>,
     /// The last line of the journal that was handed out by [`Theatre::news`].
     seen: u64,
-    runs: Vec<RunId>,
 }
 
 struct Engine {
@@ -82,7 +81,6 @@ impl Theatre {
             policy: Policy::of_slots(slots),
             engine: None,
             seen: 0,
-            runs: Vec::new(),
         };
         theatre.start().await?;
         Ok(theatre)
@@ -91,6 +89,16 @@ impl Theatre {
     /// The agents and the forge.
     pub fn stage(&self) -> &Stage {
         &self.stage
+    }
+
+    /// What it keeps.
+    pub fn store(&self) -> &Arc<MemoryStore> {
+        &self.store
+    }
+
+    /// What it reads the time from.
+    pub fn clock(&self) -> &Arc<ManualClock> {
+        &self.clock
     }
 
     /// What time it is.
@@ -140,24 +148,20 @@ impl Theatre {
         Ok(())
     }
 
-    fn handle(&self) -> Result<&Handle, Dead> {
+    /// The engine, for those who work beside it.
+    pub fn handle(&self) -> Result<&Handle, Dead> {
         let engine = self.engine.as_ref().filter(|engine| !engine.task.is_finished());
         engine.map(|engine| &engine.handle).ok_or(Dead)
     }
 
     /// Submits a graph.
-    pub async fn submit(
-        &mut self,
-        graph: Graph,
-        source: &str,
-        who: &str,
-    ) -> Result<Submitted, Dead> {
+    pub async fn submit(&self, graph: Graph, source: &str, who: &str) -> Result<Submitted, Dead> {
         self.submit_to(PROJECT, graph, source, who).await
     }
 
     /// Submits a graph to a project.
     pub async fn submit_to(
-        &mut self,
+        &self,
         project: &str,
         graph: Graph,
         source: &str,
@@ -165,14 +169,13 @@ impl Theatre {
     ) -> Result<Submitted, Dead> {
         let submission = self.submission(project, graph, source, who);
         let submitted = self.handle()?.submit(submission).await?;
-        self.runs.push(submitted.run);
         self.rest().await;
         Ok(submitted)
     }
 
     /// Submits a changed graph of a run.
     pub async fn resubmit(
-        &mut self,
+        &self,
         of: RunId,
         graph: Graph,
         source: &str,
@@ -180,9 +183,6 @@ impl Theatre {
     ) -> Result<Resubmitted, Dead> {
         let submission = self.submission(PROJECT, graph, source, who);
         let resubmitted = self.handle()?.resubmit(of, submission, false).await?;
-        if let Ok((Some(submitted), _)) = &resubmitted {
-            self.runs.push(submitted.run);
-        }
         self.rest().await;
         Ok(resubmitted)
     }
@@ -257,11 +257,7 @@ impl Theatre {
 
     /// What was written into the journals since the last time.
     pub async fn news(&mut self) -> Vec<Entry> {
-        let mut news = Vec::new();
-        for run in &self.runs {
-            news.extend(self.store.journal(*run, self.seen, u32::MAX).await.unwrap_or_default());
-        }
-        news.sort_by_key(|entry| entry.seq);
+        let news = self.store.whole_journal(self.seen, u32::MAX).await.unwrap_or_default();
         self.seen = news.last().map_or(self.seen, |entry| entry.seq);
         news
     }

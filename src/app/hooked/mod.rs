@@ -21,7 +21,7 @@ use crate::orchestrator::Handle;
 use crate::secret::Secret;
 use crate::time::{Clock as _, SystemClock};
 
-pub(crate) use hands::Hands;
+pub(crate) use hands::{Hands, one_task};
 
 /// How many hooks may lead to one another: a chain that is longer goes in a circle, most likely.
 const DEPTH_MAX: u32 = 3;

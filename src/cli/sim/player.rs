@@ -6,21 +6,27 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
-use crate::app;
-use crate::cli::args::{Cli, Command as Line, VerbCommand};
+use crate::app::{self, hooked};
+use crate::cli::args::{Cli, Command as Line, PlanCommand};
 use crate::cli::inspect::summary_within;
+use crate::cli::plan::decided;
+use crate::cli::sim::hooks::Hooks;
 use crate::cli::verbs::{Asked, Subject, asked};
 use crate::config::Config;
 use crate::control::names::{find_task, nearest, task_id};
 use crate::failure::Failure;
 use crate::graph::{self, Graph, LaneIx, TaskIx};
-use crate::ids::{RunId, RunName};
-use crate::orchestrator::{Command, GlobalCommand, RunView, Target};
+use crate::hooks;
+use crate::ids::RunId;
+use crate::orchestrator::{Command, GlobalCommand, OnPlan, RunView, Target};
 use crate::render::{self, Dag, Look};
 use crate::scheduler::Policy;
 use crate::sim::scenario::Act as Step;
 use crate::sim::{Act, Dead, LaneAct, Theatre};
-use crate::state::{Entry, FailureClass, ProjectRecord, Subject as About, TaskEvent, What};
+use crate::state::{
+    Entry, FailureClass, ProjectRecord, RunRecord, Subject as About, TaskEvent, What,
+};
+use crate::store::Store as _;
 
 /// Agents at once.
 const SLOTS: u32 = 8;
@@ -30,6 +36,9 @@ const OPERATOR: &str = "ada";
 
 /// How wide a table may be.
 const COLUMNS: usize = 100;
+
+/// How often hooks look at the time, while it passes.
+const HOOKS_LOOK_SECS: u64 = 60;
 
 /// The commands that are none of the command line.
 const COMMANDS: &[&str] = &[
@@ -42,7 +51,8 @@ pub(super) struct Player {
     theatre: Theatre,
     /// Where graphs are looked for.
     dir: PathBuf,
-    runs: Vec<(RunName, RunId)>,
+    /// If the configuration has some, and what it says of them.
+    hooks: Option<(Hooks, hooks::Options)>,
 }
 
 impl Player {
@@ -50,7 +60,7 @@ impl Player {
         let theatre = Theatre::open(SLOTS).await?;
         theatre.stage().be_patient(true);
         let dir = dir.map(Path::to_path_buf).unwrap_or_default();
-        Ok(Self { theatre, dir, runs: Vec::new() })
+        Ok(Self { theatre, dir, hooks: None })
     }
 
     /// Does what a command says; what it prints.
@@ -62,6 +72,7 @@ impl Player {
             ["agent", task, "uses", tokens] => self.uses(task, tokens).await?,
             ["agents", "succeed"] => self.agents(false),
             ["agents", "wait"] => self.agents(true),
+            ["agent", task, "plans"] => self.act(task, Act::PlanOnly(step.input.clone())).await?,
             ["agent", task, does, rest @ ..] => self.agent(task, does, &rest.join(" ")).await?,
             ["lane", lane, does] => self.lane(lane, does)?,
             ["tick"] => {
@@ -73,22 +84,40 @@ impl Player {
                 self.theatre.crash().await;
                 String::new()
             }
-            ["restart"] => {
-                self.theatre.start().await.map_err(|error| Failure::bug(error.to_string()))?;
-                String::new()
-            }
+            ["restart"] => self.restart().await?,
             ["show", rest @ ..] => summary_within(&self.view(rest.first()).await?, COLUMNS),
             ["graph", rest @ ..] => picture(&self.view(rest.first()).await?),
             ["why", task] => self.why(task).await?,
             ["notices"] => self.notices().await,
             _ => self.verb(&step.words).await?,
         };
+        self.rest().await;
         for entry in self.theatre.news().await {
             if let Some(line) = self.line(&entry).await {
                 text.push_str(&line);
             }
         }
+        if let Some((hooks, _)) = &mut self.hooks {
+            text.push_str(&hooks.news().await);
+        }
         Ok(text)
+    }
+
+    /// Lets everything happen that can happen now.
+    async fn rest(&self) {
+        match &self.hooks {
+            Some((hooks, _)) => hooks.rest(&self.theatre).await,
+            None => self.theatre.rest().await,
+        }
+    }
+
+    async fn restart(&mut self) -> Result<String, Failure> {
+        self.theatre.start().await.map_err(|error| Failure::bug(error.to_string()))?;
+        if let Some((hooks, options)) = self.hooks.take() {
+            let hooks = hooks.restart(&self.theatre, options.clone()).await?;
+            self.hooks = Some((hooks, options));
+        }
+        Ok(String::new())
     }
 
     async fn submit(&mut self, amend: bool, rest: &[&str], step: &Step) -> Result<String, Failure> {
@@ -116,17 +145,13 @@ impl Player {
                 Some(to) => self.theatre.submit_to(to, graph, &source, OPERATOR).await,
             };
             let submitted = submitted.map_err(dead)?;
-            let sentence = format!("submitted as {}\n", submitted.name);
-            self.runs.push((submitted.name, submitted.run));
-            return Ok(sentence);
+            return Ok(format!("submitted as {}\n", submitted.name));
         }
-        let of = self.run(None)?;
+        let of = self.run(None).await?;
         let answer = self.theatre.resubmit(of, graph, &source, OPERATOR).await.map_err(dead)?;
         Ok(match answer {
             Ok((Some(submitted), what)) => {
-                let sentence = format!("submitted as {}, which {what}\n", submitted.name);
-                self.runs.push((submitted.name, submitted.run));
-                sentence
+                format!("submitted as {}, which {what}\n", submitted.name)
             }
             Ok((None, what)) => format!("{what}\n"),
             Err(failure) => refused(&failure),
@@ -143,6 +168,15 @@ impl Player {
         });
         let policy = Policy { projects: records.collect(), ..app::policy(&config) };
         self.theatre.apply(policy).await.map_err(dead)?;
+        let options = hooked::options(&config);
+        self.hooks = match self.hooks.take() {
+            Some((hooks, _)) => {
+                hooks.reload(options.clone()).await?;
+                Some((hooks, options))
+            }
+            None if options.hooks.is_empty() => None,
+            None => Some((Hooks::start(&self.theatre, options.clone()).await?, options)),
+        };
         Ok(String::new())
     }
 
@@ -196,6 +230,10 @@ impl Player {
                 ));
             }
         };
+        self.act(task, act).await
+    }
+
+    async fn act(&self, task: &str, act: Act) -> Result<String, Failure> {
         let id = task.parse().map_err(|why| Failure::user(format!("`{task}`: {why}")))?;
         if self.theatre.stage().act(&id, act.clone()) {
             self.theatre.rest().await;
@@ -235,7 +273,19 @@ impl Player {
     }
 
     async fn advance(&self, time: &str) -> Result<String, Failure> {
-        self.theatre.advance(duration(time)?).await;
+        let Some((hooks, _)) = &self.hooks else {
+            self.theatre.advance(duration(time)?).await;
+            return Ok(String::new());
+        };
+        let (all, mut gone) = (duration(time)?, Duration::ZERO);
+        while gone < all {
+            let step = (all - gone).min(Duration::from_secs(1));
+            self.theatre.advance(step).await;
+            gone += step;
+            if hooks.are_behind().await || gone.as_secs().is_multiple_of(HOOKS_LOOK_SECS) {
+                hooks.rest(&self.theatre).await;
+            }
+        }
         Ok(String::new())
     }
 
@@ -248,8 +298,8 @@ impl Player {
         let at = find_task(&view, task)?;
         let state = view.tasks[at.at()].state;
         Ok(match &view.waiting[at.at()] {
-            Some(waiting) => format!("{task} is {}: {waiting}\n", state.word()),
-            None => format!("{task} is {state}\n"),
+            Some(waiting) => format!("{task} ({}): {waiting}\n", state.word()),
+            None => format!("{task}: {state}\n"),
         })
     }
 
@@ -272,8 +322,17 @@ impl Player {
         };
         let known = words.first().map(String::as_str).unwrap_or_default();
         let line = std::iter::once("taskloom").chain(words.iter().map(String::as_str));
-        let command = match Cli::try_parse_from(line).map(|cli| cli.command) {
-            Ok(Line::Verb(verb)) => verb,
+        let asked = match Cli::try_parse_from(line).map(|cli| cli.command) {
+            Ok(Line::Verb(verb)) => asked(verb)?,
+            Ok(Line::Plan { command: PlanCommand::Approve(args) }) => {
+                decided(args, OnPlan::Approve)
+            }
+            Ok(Line::Plan { command: PlanCommand::Changes(args) }) => {
+                decided(args.plan, OnPlan::Change { note: args.note })
+            }
+            Ok(Line::Plan { command: PlanCommand::Discard(args) }) => {
+                decided(args, OnPlan::Discard)
+            }
             Ok(_) => return Err(no_command(known)),
             Err(error) if error.kind() == clap::error::ErrorKind::InvalidSubcommand => {
                 return Err(no_command(known));
@@ -285,12 +344,12 @@ impl Player {
                 return Err(Failure::user(first.trim_start_matches("error: ").to_owned()));
             }
         };
-        self.carry_out(who, command).await
+        self.carry_out(who, asked).await
     }
 
-    async fn carry_out(&self, who: &str, command: VerbCommand) -> Result<String, Failure> {
+    async fn carry_out(&self, who: &str, asked: Asked) -> Result<String, Failure> {
         let who = who.to_owned();
-        let answer = match asked(command)? {
+        let answer = match asked {
             Asked::Everything { verb, dry_run } => {
                 self.theatre.global(GlobalCommand { who, verb, dry_run }).await
             }
@@ -314,12 +373,12 @@ impl Player {
             Subject::Part { text, lane } => (text, lane, false),
             Subject::RunOrTask(text) => (text, false, true),
         };
-        if or_run && let Ok(run) = self.run(Some(&text)) {
+        if or_run && let Ok(run) = self.run(Some(&text)).await {
             return Ok((run, None));
         }
         let (run, part) = match text.rsplit_once('/') {
-            Some((run, part)) => (self.run(Some(run))?, part),
-            None => (self.run(None)?, text.as_str()),
+            Some((run, part)) => (self.run(Some(run)).await?, part),
+            None => (self.run(None).await?, text.as_str()),
         };
         let task = task_id(part)?;
         let view = self.theatre.view(run).await;
@@ -338,18 +397,20 @@ impl Player {
     }
 
     /// The run that is named; the latest without a name.
-    fn run(&self, name: Option<&str>) -> Result<RunId, Failure> {
-        let fits = |run: &&(RunName, RunId)| {
-            name.is_none_or(|name| run.0.to_string() == name || run.0.graph.as_str() == name)
+    async fn run(&self, name: Option<&str>) -> Result<RunId, Failure> {
+        let runs = self.theatre.store().runs(None).await;
+        let runs = runs.map_err(|error| Failure::bug(error.to_string()))?;
+        let fits = |run: &&RunRecord| {
+            name.is_none_or(|name| run.name.to_string() == name || run.name.graph.as_str() == name)
         };
-        self.runs.iter().rev().find(fits).map(|(_, id)| *id).ok_or_else(|| match name {
+        runs.iter().rev().find(fits).map(|run| run.id).ok_or_else(|| match name {
             Some(name) => Failure::user(format!("no run `{name}` was submitted")),
             None => Failure::user("nothing was submitted").hint("`submit` takes a graph below it"),
         })
     }
 
     async fn view(&self, name: Option<&&str>) -> Result<RunView, Failure> {
-        let run = self.run(name.copied())?;
+        let run = self.run(name.copied()).await?;
         self.theatre.view(run).await.ok_or_else(|| Failure::bug("the run is gone"))
     }
 
