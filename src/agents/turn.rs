@@ -89,7 +89,16 @@ pub(super) fn left_behind(spec: &RunSpec) -> Result<Vec<Signal>, InvalidSignal> 
         }
         Err(_) | Ok(()) => {}
     }
-    read_status(&kept)
+    let signals = read_status(&kept)?;
+    signals.into_iter().map(|signal| shown(spec, &kept, &signal)).collect()
+}
+
+/// A signal without secrets, as the shim takes them out of those that come on the socket.
+fn shown(spec: &RunSpec, kept: &Path, signal: &Signal) -> Result<Signal, InvalidSignal> {
+    let text = serde_json::to_string(signal).expect("BUG: a signal is plain data");
+    let text = process::without_secrets(&spec.environment, &text);
+    // It may be longer than it was: the replacement is.
+    serde_json::from_str(&text).map_err(|error| InvalidSignal::new(kept, error.to_string()))
 }
 
 /// What the end of a process means for its turn, when nothing else does; `zero` is what an exit

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::time::Timestamp;
 
 pub(in crate::agents) use control::connect;
+pub(in crate::agents) use shim::redact::without_secrets;
 
 pub use client::{Adopted, Cursor, Launcher, ProcessEvent, Supervised, adopt};
 pub use environment::Environment;

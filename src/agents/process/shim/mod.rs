@@ -6,7 +6,7 @@
 mod desk;
 mod log;
 mod program;
-mod redact;
+pub(in crate::agents) mod redact;
 mod watch;
 
 use std::fs::{self, File};

@@ -80,6 +80,11 @@ impl Redactor {
     }
 }
 
+/// A text that came another way than through a shim, without the secrets of an environment.
+pub(in crate::agents) fn without_secrets(environment: &Environment, text: &str) -> String {
+    Redactor::new(environment).text(text)
+}
+
 impl Known {
     /// All up to the end of the last secret, and where that is.
     fn replace(&self, bytes: &[u8]) -> (Vec<u8>, usize) {
@@ -117,7 +122,10 @@ fn forms(value: &str) -> Vec<String> {
         }
         _ => format!("%{byte:02X}"),
     };
-    let mut forms = vec![value.to_owned(), value.bytes().map(encode).collect()];
+    // Keys of several lines are seen inside of strings of JSON most often.
+    let json = serde_json::Value::from(value).to_string();
+    let json = json[1..json.len() - 1].to_owned();
+    let mut forms = vec![value.to_owned(), json, value.bytes().map(encode).collect()];
     for offset in 0..3 {
         // With so many bytes before it; what these and those after it have a part in is left out.
         let shifted = [&b"000"[..offset], value.as_bytes()].concat();
@@ -164,6 +172,15 @@ mod tests {
             let shown = passed(&[encoded.as_bytes()]);
             assert!(shown.contains("[redacted API_KEY]"), "{before}: {shown}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_found_inside_of_a_string_of_json() {
+        let key = "-----BEGIN \"KEY\"-----\nabc\n";
+        let environment = Environment::default().with("DEPLOY_KEY", key);
+        let line = serde_json::json!({ "text": format!("it is {key}") }).to_string();
+        let shown = without_secrets(&environment, &line);
+        assert_eq!(shown, r#"{"text":"it is [redacted DEPLOY_KEY]"}"#);
     }
 
     #[test]
