@@ -79,6 +79,7 @@ fn bad_files_are_told_what_is_wrong_and_where() {
         "stall: {nudges: 99}",
         "monitoring: {stuck_after: 1s}",
         "archive: {after: never}",
+        "memory: {per_prompt: 21}",
         "git: {merge_method: octopus}",
         "projects: [{id: a, link: /x}, {id: a, link: /y}]",
         "isolation: {sandbox: wood}",

@@ -29,7 +29,10 @@ tasks:
     completion_gate: test -s one.txt
     primary_agent:
       framework: shell
-      command: echo "$TASKLOOM_TASK $TASKLOOM_ATTEMPT" >> BEGAN; echo one > one.txt
+      command: |
+        echo "$TASKLOOM_TASK $TASKLOOM_ATTEMPT" >> BEGAN
+        echo one > one.txt
+        taskloom task summary "Wrote one."
   - id: two
     description: Writes the second file, and fails first.
     workstream_id: outer
@@ -40,6 +43,7 @@ tasks:
         echo "$TASKLOOM_TASK $TASKLOOM_ATTEMPT" >> BEGAN
         test -e FAILED || { touch FAILED; exit 3; }
         echo two > two.txt
+        taskloom task learned "One was there."
 "#;
 
 /// A world, and what a run in it may leave.
@@ -51,6 +55,8 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let world = World::new();
+        std::fs::create_dir_all(world.path(".config/taskloom")).unwrap();
+        world.write(".config/taskloom/config.yaml", "memory: {enabled: true}\n");
         let place = |name: &str| world.path(name).display().to_string();
         let text = GRAPH.replace("BEGAN", &place("began")).replace("FAILED", &place("failed"));
         let graph = world.write("crash.yaml", &text);
@@ -97,6 +103,15 @@ impl Stage {
         assert!(times.values().all(|times| *times == 1), "{point}: begun twice: {times:?}");
         let shown = world.json(&["show", "crash/1"]);
         assert_eq!(shown["state"], "succeeded", "{point}");
+        let listed = world.json(&["memory", "list"]);
+        let memories = listed["memories"].as_array().unwrap().iter();
+        let memories: Vec<_> =
+            memories.map(|m| (&m["source"], &m["done"], &m["learned"])).collect();
+        let expected = [
+            (&"crash/1/two".into(), &"".into(), &"One was there.".into()),
+            (&"crash/1/one".into(), &"Wrote one.".into(), &"".into()),
+        ];
+        assert_eq!(memories, expected, "{point}");
         let refs = world.git(&["for-each-ref", "--format=%(refname)", "refs/heads/taskloom"]);
         let mut refs: Vec<&str> = refs.lines().collect();
         refs.retain(|name| name.contains("/t/"));

@@ -4,6 +4,7 @@
 mod again;
 mod flood;
 mod hooks;
+mod memory;
 mod plans;
 mod stage;
 mod trouble;

@@ -39,7 +39,8 @@ pub(crate) fn task(id: &str) -> TaskId {
 
 pub(crate) fn options(scope: Scope) -> Options {
     let (policy, plans) = (Policy::of_slots(8), Rules::default());
-    Options { policy, seed: 1, scope, role: Role::Attached, plans, watching: Watching::default() }
+    let (role, watching) = (Role::Attached, Watching::default());
+    Options { policy, seed: 1, scope, role, plans, watching, remembers: false }
 }
 
 pub(crate) fn doors(

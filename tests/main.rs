@@ -14,6 +14,7 @@ mod github;
 mod graphs;
 mod hooks;
 mod logs;
+mod memory;
 mod model;
 mod pictures;
 mod plans;

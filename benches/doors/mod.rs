@@ -74,6 +74,7 @@ pub(crate) fn options(slots: u32) -> Options {
         role,
         plans,
         watching: Watching::default(),
+        remembers: false,
     }
 }
 

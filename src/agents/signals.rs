@@ -68,6 +68,11 @@ pub enum Signal {
         /// The words.
         text: String,
     },
+    /// Something that would have been good to know before, for tasks to come.
+    Learned {
+        /// The words.
+        text: String,
+    },
     /// A file that later tasks may ask for.
     Declare {
         /// Relative, inside the repository.
@@ -166,6 +171,7 @@ impl Signal {
             | Self::Concern { text }
             | Self::OpsConcern { text }
             | Self::Summary { text }
+            | Self::Learned { text }
             | Self::Note { text, .. }
             | Self::Plan { text }
             | Self::Progress { text } => rule(!text.trim().is_empty(), "its text is empty"),

@@ -121,7 +121,7 @@ fn say(dir: Option<&Path>, call: &CallToolRequestParams) -> Result<Option<String
 /// Name, what it is for, and its arguments: name, description, whether it is needed.
 pub type Row = (&'static str, &'static str, &'static [(&'static str, &'static str, bool)]);
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     (
         "done",
         "Say that your task is done. Call it last, when all is committed.",
@@ -136,6 +136,11 @@ const ROWS: [Row; 13] = [
     ),
     ("ops_concern", "Report trouble with tools or environment.", &[("text", "The trouble", true)]),
     ("summary", "Say what you did, for those who build on it.", &[("text", "The summary", true)]),
+    (
+        "learned",
+        "Say what you would have liked to know before you began, for tasks to come.",
+        &[("text", "What you learned", true)],
+    ),
     (
         "declare",
         "Declare a file that later tasks may need.",

@@ -32,7 +32,8 @@ impl Front {
         })?;
         let clock = Arc::new(SystemClock);
         let outbox = Outbox::start(sender, clock.clone());
-        let doors = Doors { store: store.clone(), ledger: store.clone(), clock };
+        let (ledger, recall) = (store.clone(), store.clone());
+        let doors = Doors { store: store.clone(), ledger, recall, clock };
         Ok(Self { board: Board::new(options.clone(), doors, outbox), token })
     }
 }

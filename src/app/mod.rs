@@ -6,6 +6,7 @@ mod front;
 mod github;
 pub(crate) mod hooked;
 mod issues;
+mod memory;
 mod office;
 mod projects;
 
@@ -117,8 +118,8 @@ impl App {
         };
         threads.extend(front.iter().map(|front| front.board.clone() as Arc<dyn ThreadFactory>));
         let streams = Streams::new(threads);
-        let shop =
-            Shop::new(options, layout.clone(), git.clone(), registry, streams, Arc::new(clock));
+        let (lore, clock) = (Arc::new(memory::Shelf(store.clone())), Arc::new(clock));
+        let shop = Shop::new(options, layout.clone(), git.clone(), registry, streams, clock, lore);
         let (config, file) = (RwLock::new(Arc::new(config)), OnceLock::new());
         Ok(Arc::new(Self { config, file, layout, git, store, shop, front, _owner: owner }))
     }
@@ -386,7 +387,8 @@ impl Running {
 pub fn engine_options(config: &Config, scope: Scope, role: Role) -> orchestrator::Options {
     let seed = SystemClock.now().0.unsigned_abs();
     let (policy, plans, watching) = (policy(config), config.plans, config.watching);
-    orchestrator::Options { policy, seed, scope, role, plans, watching }
+    let remembers = config.memory.enabled;
+    orchestrator::Options { policy, seed, scope, role, plans, watching, remembers }
 }
 
 /// Opens the store beside its owner, if there is one, or without any.
@@ -439,6 +441,7 @@ fn runner_options(
         method: config.git.merge_method,
         co_authors: config.git.co_authors.clone(),
         identity: Identity::new(&config.git.author_name, &config.git.author_email)?,
+        memories: config.memory.enabled.then_some(config.memory.per_prompt),
         floor: disk_floor(config),
         helper: std::env::current_exe().context("this program does not find itself")?,
     })

@@ -98,6 +98,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Usage(args) => inspect::usage::usage(common, &args).await,
         Command::Project { command } => projects::project(common, command).await,
         Command::Plan { command } => plan::plan(common, command).await,
+        Command::Memory { command } => inspect::memory::memory(common, command).await,
         Command::Inbox => inspect::shelf::show(common).await,
         Command::Archive(args) => inspect::shelf::archive(common, &args).await,
         Command::Restore(args) => inspect::shelf::restore(common, &args).await,
@@ -246,6 +247,7 @@ fn signal(command: TaskCommand) -> Result<Signal, String> {
         TaskCommand::Concern { text } => Signal::Concern { text },
         TaskCommand::OpsConcern { text } => Signal::OpsConcern { text },
         TaskCommand::Summary { text } => Signal::Summary { text },
+        TaskCommand::Learned { text } => Signal::Learned { text },
         TaskCommand::Declare { path, action, category } => {
             let action = match action {
                 ActionArg::Created => FileAction::Created,

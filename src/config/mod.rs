@@ -8,6 +8,7 @@ mod github;
 mod hooks;
 pub mod hot;
 mod http;
+mod memory;
 mod plans;
 mod projects;
 mod raw;
@@ -32,6 +33,7 @@ pub use self::http::Http;
 pub use crate::runner::AgentProfile;
 pub use github::{GitHub, GitHubSignIn, Webhook};
 pub use hooks::Hooks;
+pub use memory::Memory;
 pub use projects::{Project, Source};
 pub use retention::Retention;
 
@@ -78,6 +80,8 @@ pub struct Config {
     pub git: GitOptions,
     /// How plans are turned into tasks.
     pub plans: crate::plan::Rules,
+    /// What tasks remember of each other.
+    pub memory: Memory,
     /// Nothing is prepared while less than this is free, in MiB.
     pub disk_free_min_mib: u64,
     /// How long things are kept.

@@ -14,6 +14,7 @@ use crate::config::github::{GitHub, RawGitHub};
 use crate::config::hooks::{self, RawHooks};
 use crate::config::hot::Tree;
 use crate::config::http::RawHttp;
+use crate::config::memory::RawMemory;
 use crate::config::plans::RawPlans;
 use crate::config::projects::{self, RawBudget, RawProject};
 use crate::config::retention::RawRetention;
@@ -61,6 +62,7 @@ pub(crate) struct Raw {
     on_shutdown: RawOnShutdown,
     git: RawGit,
     plans: RawPlans,
+    memory: RawMemory,
     disk_free_min_mib: Option<Whole>,
     retention: RawRetention,
     projects: Vec<RawProject>,
@@ -299,6 +301,7 @@ impl Raw {
             on_shutdown: self.on_shutdown.check(),
             git: self.git.check(),
             plans: self.plans.check()?,
+            memory: self.memory.check()?,
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
             github,
             http,

@@ -4,6 +4,7 @@
 //! Only the owner of the data directory can reach it (directory 0700, socket 0600).
 
 pub mod inbox;
+pub mod memory;
 pub mod names;
 pub mod settings;
 pub mod stats;

@@ -335,6 +335,11 @@ pub enum GlobalVerb {
         /// As it is to be.
         project: Box<ProjectRecord>,
     },
+    /// Forget what is remembered of a task.
+    Forget {
+        /// The number of the memory.
+        id: i64,
+    },
     /// Start nothing new in this process; what runs goes on.
     Drain,
     /// Drain, then end what still runs so that a later process goes on with it, then end.

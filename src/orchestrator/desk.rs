@@ -64,6 +64,8 @@ pub(crate) struct Desk {
     pub(crate) safe_mode: Option<String>,
     /// What is paused above single runs.
     pub(crate) holds: Holds,
+    /// Whether what tasks leave behind is kept for later ones.
+    pub(crate) remembers: bool,
     /// How plans are turned into tasks.
     pub(crate) plans: plan::Rules,
     /// What is being found out about attempts that an earlier process began.
@@ -146,6 +148,7 @@ impl Desk {
             idle_hands: false,
             safe_mode: None,
             holds: Holds::default(),
+            remembers: false,
             plans: plan::Rules::default(),
             recovery: None,
             settled: Vec::new(),

@@ -64,6 +64,8 @@ pub struct Options {
     pub plans: plan::Rules,
     /// How runs are watched over.
     pub watching: Watching,
+    /// Whether what tasks leave behind is kept for later ones.
+    pub remembers: bool,
 }
 
 /// What the process that owns the store is for.
@@ -166,6 +168,7 @@ pub async fn spawn(
         doors,
     };
     engine.world.desk.plans = engine.options.plans;
+    engine.world.desk.remembers = engine.options.remembers;
     if engine.options.role != Role::Errand {
         engine.world.desk.reminders.watching = engine.options.watching;
     }
@@ -331,6 +334,7 @@ impl Engine {
             Event::Census(reply) => drop(reply.send(Box::new(self.census()))),
             Event::Report(key, report) => self.world.report(&key, report),
             Event::Drain => self.world.drain(),
+            Event::Remember(on) => self.world.desk.remembers = on,
             Event::Policy(policy, reply) => {
                 self.world.apply(*policy);
                 self.waiting.push(Waiting::Applied(reply));
@@ -508,6 +512,7 @@ impl Engine {
                         | Event::Report(..)
                         | Event::Told(_)
                         | Event::Policy(..)
+                        | Event::Remember(_)
                         | Event::Drain) => self.late.push_back(event),
                     },
                 }

@@ -28,6 +28,7 @@ pub(crate) enum Event {
     Report(EffectKey, Report),
     Told(u64),
     Policy(Box<Policy>, oneshot::Sender<()>),
+    Remember(bool),
     Drain,
     Shutdown(Shutdown, oneshot::Sender<()>),
 }
@@ -120,6 +121,11 @@ impl Handle {
     /// Takes over what the configuration says now about who may start when.
     pub async fn apply(&self, policy: Policy) -> Result<(), Closed> {
         self.ask(|reply| Event::Policy(Box::new(policy), reply)).await
+    }
+
+    /// Keeps what tasks leave behind from now on, or does not.
+    pub fn remember(&self, on: bool) -> Result<(), Closed> {
+        self.events.send(Event::Remember(on)).map_err(|_| Closed)
     }
 
     /// Starts nothing new from now on; what runs goes on.

@@ -189,6 +189,7 @@ impl Engine {
             | Event::Report(..)
             | Event::Told(_)
             | Event::Policy(..)
+            | Event::Remember(_)
             | Event::Drain
             | Event::Census(_)
             | Event::Shutdown(..) => return,

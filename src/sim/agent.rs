@@ -103,6 +103,7 @@ impl Player<'_> {
             Step::NoChanges => self.send(&Signal::NoChanges {})?,
             Step::Failed(reason) => self.send(&Signal::Failed { reason })?,
             Step::Summary(text) => self.send(&Signal::Summary { text })?,
+            Step::Learned(text) => self.send(&Signal::Learned { text })?,
             Step::Concern(text) => self.send(&Signal::Concern { text })?,
             Step::OpsConcern(text) => self.send(&Signal::OpsConcern { text })?,
             Step::Plan(text) => self.send(&Signal::Plan { text })?,

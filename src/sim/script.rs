@@ -49,6 +49,7 @@ pub(crate) enum Step {
     NoChanges,
     Failed(String),
     Summary(String),
+    Learned(String),
     Concern(String),
     OpsConcern(String),
     Plan(String),

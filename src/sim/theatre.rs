@@ -119,6 +119,7 @@ impl Theatre {
             role: Role::Daemon,
             plans,
             watching: Watching::default(),
+            remembers: false,
         };
         let doors = Doors {
             store: self.store.clone(),
@@ -207,9 +208,9 @@ impl Theatre {
             Ok(handle) => handle.view(run).await.ok().flatten(),
             Err(Dead) => {
                 let (policy, plans, seed) = (self.policy.clone(), Rules::default(), 1);
-                let (scope, role) = (Scope::All, Role::Errand);
-                let options =
-                    Options { policy, seed, scope, role, plans, watching: Watching::default() };
+                let (scope, role, watching) = (Scope::All, Role::Errand, Watching::default());
+                let remembers = false;
+                let options = Options { policy, seed, scope, role, plans, watching, remembers };
                 orchestrator::look(&*self.store, run, &options, self.now(), false)
                     .await
                     .ok()

@@ -244,6 +244,8 @@ pub struct AttemptEnd {
     pub outcome: AttemptOutcome,
     /// What the agent says it did.
     pub summary: Option<Box<str>>,
+    /// What it says that others should know.
+    pub learned: Vec<String>,
     /// Doubts that were raised, of this attempt alone.
     pub concerns: Vec<Concern>,
     /// What it cost.
@@ -260,6 +262,7 @@ impl AttemptEnd {
         Self {
             outcome,
             summary: None,
+            learned: Vec::new(),
             concerns: Vec::new(),
             usage: Usage::default(),
             session: None,

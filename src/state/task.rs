@@ -276,6 +276,11 @@ impl TaskState {
         matches!(self, Self::Merged | Self::Completed | Self::Skipped)
     }
 
+    /// Its own work is done, and stands.
+    pub fn is_done(self) -> bool {
+        matches!(self, Self::Merged | Self::Completed)
+    }
+
     /// Ended in a way that stops its dependents until a person acts.
     pub fn is_dead_end(self) -> bool {
         matches!(

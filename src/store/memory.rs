@@ -12,6 +12,7 @@ use crate::state::{
     RunRecord, TaskRecord, Usage,
 };
 use crate::store::hooks::HookTables;
+use crate::store::recall::MemoryTable;
 use crate::store::{Audit, Batch, Counters, Error, Ledger, Store, StoredRun};
 use crate::time::Timestamp;
 
@@ -37,6 +38,7 @@ pub(super) struct Tables {
     bindings: BTreeMap<String, String>,
     audits: Vec<Audit>,
     pub(super) hooks: HookTables,
+    pub(super) memories: MemoryTable,
 }
 
 impl MemoryStore {
@@ -67,6 +69,7 @@ impl Store for MemoryStore {
             let key = (line.run, line.task, line.attempt, line.seq);
             tables.ledger.entry(key).or_insert_with(|| line.clone());
         }
+        tables.memories.keep(&batch.memories, &batch.forgotten);
         tables.journal.extend(batch.journal.iter().map(|e| (e.seq, e.clone())));
         for key in &batch.effects_done {
             tables.effects.remove(key);

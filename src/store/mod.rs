@@ -8,6 +8,7 @@
 mod hooks;
 mod lock;
 mod memory;
+mod recall;
 mod rows;
 mod shelves;
 mod sql;
@@ -21,14 +22,15 @@ use serde::{Deserialize, Serialize};
 pub use hooks::{HookBatch, HookRow, HookStore};
 pub use lock::{Holder, OwnerLock};
 pub use memory::MemoryStore;
+pub use recall::{Recall, Search};
 pub use shelves::Which;
 pub use sqlite::{Access, SqliteStore};
 
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::{CommitId, GraphName, ProjectId, RunId};
 use crate::state::{
-    AttemptRecord, Effect, EffectKey, Entry, LaneRecord, LedgerLine, LedgerSum, ProjectRecord,
-    RunRecord, Subject, TaskRecord, Usage, What,
+    AttemptRecord, Effect, EffectKey, Entry, LaneRecord, LedgerLine, LedgerSum, Memory,
+    ProjectRecord, RunRecord, Subject, TaskRecord, Usage, What,
 };
 use crate::time::Timestamp;
 
@@ -101,6 +103,10 @@ pub struct Batch {
     pub attempts: Vec<AttemptRecord>,
     /// New lines of the ledger.
     pub ledger: Vec<LedgerLine>,
+    /// What is remembered of tasks from now on; `None`: nothing.
+    pub memories: BTreeMap<(RunId, TaskIx), Option<Memory>>,
+    /// Memories that a person has forgotten, by number.
+    pub forgotten: Vec<i64>,
     /// New lines of the journal.
     pub journal: Vec<Entry>,
     /// Things to be done.
@@ -125,6 +131,8 @@ impl Batch {
             && self.tasks.is_empty()
             && self.attempts.is_empty()
             && self.ledger.is_empty()
+            && self.memories.is_empty()
+            && self.forgotten.is_empty()
             && self.journal.is_empty()
             && self.effects.is_empty()
             && self.effects_done.is_empty()

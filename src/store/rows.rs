@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::graph::{LaneIx, TaskIx};
 use crate::ids::RunId;
-use crate::state::{Entry, LedgerLine, Subject, Usage, What};
+use crate::state::{Entry, LedgerLine, Memory, Subject, Usage, What};
 use crate::store::{Batch, Error};
 use crate::time::Timestamp;
 
@@ -20,6 +20,9 @@ pub(crate) struct Parameters {
     pub(crate) tasks: Option<String>,
     pub(crate) attempts: Option<String>,
     pub(crate) ledger: Option<String>,
+    pub(crate) memories: Option<String>,
+    pub(crate) memories_done: Option<String>,
+    pub(crate) forgotten: Option<String>,
     pub(crate) journal: Option<String>,
     pub(crate) effects: Option<String>,
     pub(crate) effects_done: Option<String>,
@@ -30,6 +33,9 @@ pub(crate) struct Parameters {
 
 impl Parameters {
     pub(crate) fn of(batch: &Batch) -> Self {
+        let kept: Vec<&Memory> = batch.memories.values().flatten().collect();
+        let gone = batch.memories.iter().filter(|(_, memory)| memory.is_none());
+        let gone: Vec<_> = gone.map(|(key, _)| key).collect();
         Self {
             projects: rows(&batch.projects, |p| (&p.id, p)),
             graphs: rows(&batch.graphs, |g| g),
@@ -38,6 +44,9 @@ impl Parameters {
             tasks: rows(&batch.tasks, |(run, ix, task)| (run, ix, task.state.word(), task)),
             attempts: rows(&batch.attempts, |a| (a.run, a.task, a.attempt, a)),
             ledger: rows(&batch.ledger, ledger_row),
+            memories: rows(&kept, |m| (m.place.run, m.place.task, &m.place.project, m)),
+            memories_done: rows(&gone, |key| key),
+            forgotten: rows(&batch.forgotten, |id| id),
             journal: rows(&batch.journal, entry_row),
             effects: rows(&batch.effects, |e| (e.key(), e.run(), e)),
             effects_done: rows(&batch.effects_done, |key| key),

@@ -48,6 +48,37 @@ pub(crate) const SPENT: &str = "
     FROM ledger WHERE at_ms >= $1
     GROUP BY at, project, profile, model ORDER BY at, project, profile, model";
 
+pub(crate) const PUT_MEMORIES: &str = "
+    INSERT INTO memories (run, task, project, record)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
+    ON CONFLICT (run, task) DO UPDATE SET record = excluded.record";
+
+pub(crate) const DROP_MEMORIES: &str = "
+    DELETE FROM memories WHERE (run, task) IN
+        (SELECT value ->> 0, value ->> 1 FROM json_each($1))";
+
+pub(crate) const FORGET: &str = "
+    DELETE FROM memories WHERE id IN (SELECT value FROM json_each($1))";
+
+/// The memories of a project but for the newest so many.
+pub(crate) const TRIM_MEMORIES: &str = "
+    DELETE FROM memories WHERE project = $1 AND id <= (
+        SELECT id FROM memories WHERE project = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+
+/// What fits a query in FTS5's language, the best first, without that of one task. A title tells
+/// most; what was learned is what is looked for.
+pub(crate) const RECALL: &str = "
+    SELECT m.id, m.record FROM memory_words JOIN memories m ON m.id = memory_words.rowid
+    WHERE memory_words MATCH $1 AND ($2 IS NULL OR m.project = $2)
+      AND NOT (m.run = $3 AND m.task = $4)
+    ORDER BY bm25(memory_words, 4.0, 1.0, 2.0, 1.0), m.id DESC LIMIT $5";
+
+pub(crate) const MEMORIES: &str = "
+    SELECT id, record FROM memories WHERE $1 IS NULL OR project = $1
+    ORDER BY id DESC LIMIT $2";
+
+pub(crate) const MEMORY: &str = "SELECT id, record FROM memories WHERE id = $1";
+
 pub(crate) const PUT_JOURNAL: &str = "
     INSERT INTO journal (seq, at_ms, run, lane, task, attempt, kind, what, detail)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
@@ -251,6 +282,13 @@ pub(crate) const ALL: &[&str] = &[
     PUT_ATTEMPTS,
     PUT_LEDGER,
     SPENT,
+    PUT_MEMORIES,
+    DROP_MEMORIES,
+    FORGET,
+    TRIM_MEMORIES,
+    RECALL,
+    MEMORIES,
+    MEMORY,
     PUT_JOURNAL,
     PUT_EFFECTS,
     DROP_EFFECTS,

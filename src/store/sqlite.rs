@@ -19,6 +19,7 @@ use crate::ids::{GraphName, NameError, ProjectId, RunId};
 use crate::state::{
     AttemptRecord, Effect, Entry, LedgerSum, ProjectRecord, RunRecord, Tokens, Usage,
 };
+use crate::store::recall;
 use crate::store::rows::{EntryRow, Parameters, index, record};
 use crate::store::sql;
 use crate::store::{Audit, Batch, Counters, Error, Ledger, Store, StoredRun, Which};
@@ -163,6 +164,10 @@ impl Store for SqliteStore {
         put(&mut transaction, sql::PUT_ATTEMPTS, rows.attempts).await?;
         crash::point("store.half");
         put(&mut transaction, sql::PUT_LEDGER, rows.ledger).await?;
+        put(&mut transaction, sql::PUT_MEMORIES, rows.memories).await?;
+        put(&mut transaction, sql::DROP_MEMORIES, rows.memories_done).await?;
+        put(&mut transaction, sql::FORGET, rows.forgotten).await?;
+        recall::trim(&mut transaction, batch).await?;
         put(&mut transaction, sql::PUT_JOURNAL, rows.journal).await?;
         put(&mut transaction, sql::DROP_EFFECTS, rows.effects_done).await?;
         put(&mut transaction, sql::PUT_EFFECTS, rows.effects).await?;

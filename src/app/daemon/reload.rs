@@ -122,9 +122,10 @@ impl Reload {
         if let (Some(front), Some(options)) = (&app.front, &config.discord) {
             front.board.adjust(options.clone());
         }
-        let hooked = hooked::options(&config);
+        let (hooked, remembers) = (hooked::options(&config), config.memory.enabled);
         *app.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         let applied = self.handle.apply(app.policy().await).await;
+        let applied = applied.and_then(|()| self.handle.remember(remembers));
         applied.map_err(|closed| Failure::outside(closed.to_string()))?;
         match &self.hooks {
             Some(hooks) => hooks.reload(hooked).await,

@@ -1,6 +1,7 @@
 //! The command line as people type it.
 
 mod hooks;
+mod memory;
 mod plan;
 mod queue;
 mod verbs;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use hooks::{FireArgs, HookCommand};
+pub(crate) use memory::{MemoryCommand, MemorySearchArgs};
 pub(crate) use plan::{PlanArgs, PlanCommand};
 pub(crate) use queue::{
     ByArg, ProjectAddArgs, ProjectCommand, ProjectSetArgs, SettingsArgs, UsageArgs,
@@ -98,6 +100,11 @@ pub(crate) enum Command {
     Hook {
         #[command(subcommand)]
         command: HookCommand,
+    },
+    /// What tasks that are done left behind for later ones: search it, forget some of it.
+    Memory {
+        #[command(subcommand)]
+        command: MemoryCommand,
     },
     /// List everything that waits for a person: what holds up most first.
     Inbox,
@@ -406,6 +413,11 @@ pub(crate) enum TaskCommand {
     /// What was done, for those who build on it.
     Summary {
         /// The summary.
+        text: String,
+    },
+    /// What would have been good to know before, for tasks to come (`memory` of the configuration).
+    Learned {
+        /// What.
         text: String,
     },
     /// A file that others may need.

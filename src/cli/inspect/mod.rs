@@ -1,6 +1,7 @@
 //! Looks at what is stored: `list`, `status`, `show`, `why`, `logs`.
 
 mod logs;
+pub(crate) mod memory;
 pub(crate) mod shelf;
 pub(crate) mod stats;
 mod summary;

@@ -83,6 +83,8 @@ pub const KEYS: &[(&str, When)] = &[
     ("plans.max_depth", Restart),
     ("plans.max_steps", Restart),
     ("plans.auto_approve", Restart),
+    ("memory.enabled", AtOnce),
+    ("memory.per_prompt", AtOnce),
     ("disk_free_min_mib", AtOnce),
     ("retention.transcripts", AtOnce),
     ("projects.*.id", AtOnce),

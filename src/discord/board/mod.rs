@@ -26,7 +26,7 @@ use crate::discord::post::Post;
 use crate::graph::TaskIx;
 use crate::ids::{ProjectId, RunId};
 use crate::orchestrator::{Handle, RunView};
-use crate::store::{Ledger, Store};
+use crate::store::{Ledger, Recall, Store};
 use crate::time::Clock;
 
 /// What comes to be only after the board: the engine, and who works beside it.
@@ -48,6 +48,8 @@ pub struct Doors {
     pub store: Arc<dyn Store>,
     /// Where the board keeps its own things.
     pub ledger: Arc<dyn Ledger>,
+    /// What is remembered of tasks.
+    pub recall: Arc<dyn Recall>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }

@@ -8,8 +8,8 @@ use crate::orchestrator::world::{Desk, Run};
 use crate::runner::{Report, StepFailure};
 use crate::state::{
     AttemptEnd, AttemptOutcome, AttemptRecord, BlockedOn, ConcernKind, Disposition, Effect,
-    EffectKey, Ending, FailureClass, Proposal, Question, Step, TaskEvent, TaskFailure, TaskState,
-    Verb, What,
+    EffectKey, Ending, FailureClass, Proposal, Question, Step, TaskEvent, TaskFailure, TaskMore,
+    TaskState, Verb, What,
 };
 
 /// Failures that usually pass are repeated this often before they count as failures of the
@@ -151,7 +151,7 @@ impl Run {
         if !adopted {
             more.session = end.session.map(|session| *session);
         }
-        more.summary = end.summary.map(String::from).or_else(|| more.summary.take());
+        said(more, end.summary, end.learned);
         let concerns = end.concerns.clone();
         if !adopted {
             more.concerns = end.concerns;
@@ -431,6 +431,14 @@ impl Run {
             self.changed.run = true;
             desk.touched.insert(self.info.id);
         }
+    }
+}
+
+/// What an agent said last about its work stands.
+fn said(more: &mut TaskMore, summary: Option<Box<str>>, learned: Vec<String>) {
+    more.summary = summary.map(String::from).or_else(|| more.summary.take());
+    if !learned.is_empty() {
+        more.learned = learned;
     }
 }
 

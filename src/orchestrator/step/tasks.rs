@@ -5,8 +5,8 @@ use crate::ids::ProfileName;
 use crate::orchestrator::world::{Desk, Run};
 use crate::runner::ToAttempt;
 use crate::state::{
-    AttemptRecord, BlockedOn, Effect, EffectKey, LaneEvent, LaneFailure, LaneState, Part, Subject,
-    TaskEvent, TaskState, Verb, What,
+    AttemptRecord, BlockedOn, Effect, EffectKey, LaneEvent, LaneFailure, LaneState, Memory,
+    MemoryPlace, Part, Subject, TaskEvent, TaskState, Verb, What,
 };
 
 impl Run {
@@ -70,6 +70,9 @@ impl Run {
     }
 
     fn consequences(&mut self, desk: &mut Desk, task: TaskIx, before: TaskState, after: TaskState) {
+        if before.is_done() != after.is_done() {
+            self.leave_memory(desk, task, after.is_done());
+        }
         let lane = self.graph().task(task).lane;
         let left = &mut self.left[lane.at()];
         match (before.is_success(), after.is_success()) {
@@ -112,6 +115,25 @@ impl Run {
             }
             self.lane_progress(desk, lane);
         }
+    }
+
+    /// What a task that is done leaves for later ones. One that is not done any more leaves nothing:
+    /// its work is taken back, or done again.
+    fn leave_memory(&self, desk: &mut Desk, task: TaskIx, done: bool) {
+        if done && !desk.remembers {
+            return;
+        }
+        let spec = self.graph().task(task);
+        let place = MemoryPlace {
+            project: self.info.project.id.clone(),
+            run: self.info.id,
+            name: self.info.name.clone(),
+            task,
+            id: spec.id.clone(),
+            at: desk.now,
+        };
+        let memory = Memory::of(&self.tasks[task.at()], &spec.title, place).filter(|_| done);
+        desk.batch.memories.insert((self.info.id, task), memory);
     }
 
     fn release(&mut self, desk: &mut Desk, task: TaskIx) {

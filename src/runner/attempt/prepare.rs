@@ -25,7 +25,7 @@ use crate::runner::project::told;
 use crate::runner::shop::Chosen;
 use crate::runner::walls;
 use crate::sandbox;
-use crate::state::{AttemptOutcome, FailureClass, Session, Step};
+use crate::state::{AttemptOutcome, FailureClass, Memory, Session, Step};
 
 /// Where an agent that begins anew finds the work of earlier attempts.
 const PREVIOUS_REF: &str = "refs/taskloom/previous";
@@ -112,7 +112,9 @@ impl Attempt<'_> {
             session: self.session_of(name.as_ref()),
             ..self.run_spec(profile, beside, environment, &checkout)
         };
-        self.write_brief(&checkout, &*agent).map_err(|error| self.cannot_write(&error))?;
+        let memories = self.recalled().await;
+        self.write_brief(&checkout, &*agent, &memories)
+            .map_err(|error| self.cannot_write(&error))?;
         let receipt = Receipt {
             worktree: checkout.tree.display().to_string(),
             branch: self.branch_name(),
@@ -265,7 +267,27 @@ impl Attempt<'_> {
         }
     }
 
-    fn write_brief(&self, checkout: &Checkout, agent: &dyn Agent) -> std::io::Result<()> {
+    /// What earlier tasks of the project left behind that fits this one. A task goes on without.
+    async fn recalled(&self) -> Vec<Memory> {
+        let Some(limit) = self.shop.options.memories.filter(|limit| *limit > 0) else {
+            return Vec::new();
+        };
+        let spec = self.spec();
+        let text = format!("{}\n{}", spec.title, spec.description.as_deref().unwrap_or_default());
+        let (project, own) = (&self.run.project.id, (self.run.id, self.task));
+        let found = self.shop.lore.recall(project, &text, own, limit).await;
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, task = %spec.id, "what earlier tasks left behind is not told");
+            Vec::new()
+        })
+    }
+
+    fn write_brief(
+        &self,
+        checkout: &Checkout,
+        agent: &dyn Agent,
+        memories: &[Memory],
+    ) -> std::io::Result<()> {
         let inputs = self.inputs()?;
         let (summaries, notes) = (self.summaries(), self.notes()?);
         let earlier: Vec<String> = (0..self.number)
@@ -292,6 +314,8 @@ impl Attempt<'_> {
             inputs: &inputs,
             summaries: &summaries,
             notes: &notes,
+            memories,
+            remembers: self.shop.options.memories.is_some(),
             failure: self.context.failure.as_ref(),
             earlier: &earlier,
             note: self.context.note.as_deref(),

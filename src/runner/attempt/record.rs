@@ -19,6 +19,9 @@ use crate::state::{
 /// Numbers of questions that come by an agent's own protocol begin here; signals count from 1.
 const ASKS_FROM: u64 = 1 << 32;
 
+/// Whoever learned more than this in one attempt counts every step.
+const LEARNED_MAX: usize = 20;
+
 /// A file that a task declares for others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Declared {
@@ -44,6 +47,7 @@ pub(crate) struct Record {
     said: Option<File>,
     attempt: u32,
     pub(crate) summary: Option<String>,
+    pub(crate) learned: Vec<String>,
     pub(crate) concerns: Vec<Concern>,
     pub(crate) outputs: Vec<Declared>,
     pub(crate) notes: Vec<(String, String)>,
@@ -86,6 +90,7 @@ impl Record {
             records: records.to_owned(),
             attempt,
             summary: None,
+            learned: Vec::new(),
             concerns: Vec::new(),
             outputs: Vec::new(),
             notes: Vec::new(),
@@ -195,6 +200,7 @@ impl Record {
             Signal::Concern { text } => self.doubt(ConcernKind::Design, text),
             Signal::OpsConcern { text } => self.doubt(ConcernKind::Ops, text),
             Signal::Summary { text } => self.summary = Some(text),
+            Signal::Learned { text } => self.learn(text),
             Signal::Declare { path, action, category } => {
                 self.outputs.retain(|known| known.path != path);
                 self.outputs.push(Declared { path, action, category });
@@ -206,6 +212,12 @@ impl Record {
             | Signal::Approve {}
             | Signal::Object { .. }
             | Signal::Progress { .. } => {}
+        }
+    }
+
+    fn learn(&mut self, text: String) {
+        if self.learned.len() < LEARNED_MAX && !self.learned.contains(&text) {
+            self.learned.push(text);
         }
     }
 
@@ -229,6 +241,7 @@ impl Record {
         AttemptEnd {
             outcome,
             summary: self.summary.clone().map(String::into_boxed_str),
+            learned: self.learned.clone(),
             concerns: self.concerns.clone(),
             usage: self.usage,
             session: self.session.clone().map(Box::new),

@@ -27,6 +27,8 @@ pub(super) const UNSAVED: &str = "unsaved";
 struct Ended {
     outcome: EndedAs,
     summary: Option<String>,
+    #[serde(default)]
+    learned: Vec<String>,
     concerns: Vec<Concern>,
     usage: Usage,
     #[serde(default)]
@@ -197,6 +199,7 @@ impl Attempt<'_> {
         let ended = Ended {
             outcome,
             summary: end.summary.as_deref().map(str::to_owned),
+            learned: end.learned.clone(),
             concerns: end.concerns.clone(),
             usage: end.usage,
             session: end.session.as_deref().cloned(),
@@ -219,6 +222,7 @@ impl Attempt<'_> {
         Some(AttemptEnd {
             outcome,
             summary: ended.summary.map(String::into_boxed_str),
+            learned: ended.learned,
             concerns: ended.concerns,
             usage: ended.usage,
             session: ended.session.map(Box::new),

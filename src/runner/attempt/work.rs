@@ -267,6 +267,7 @@ impl Attempt<'_> {
             Signal::NoChanges {} => self.tell(record, "says that nothing must change".to_owned()),
             Signal::Failed { .. }
             | Signal::Summary { .. }
+            | Signal::Learned { .. }
             | Signal::Declare { .. }
             | Signal::Note { .. }
             | Signal::Approve {}

@@ -1,6 +1,7 @@
 //! Takes jobs in, carries each out on a task of its own, and keeps what is under way within reach.
 
 mod credentials;
+mod lore;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -32,6 +33,7 @@ use crate::time::Clock;
 
 pub(crate) use credentials::Given;
 pub use credentials::{Credentials, SignIn};
+pub use lore::Lore;
 
 /// How attempts are carried out.
 #[derive(Debug, Clone)]
@@ -66,6 +68,8 @@ pub struct Options {
     pub identity: Identity,
     /// Who is named beside them, by the name of who submitted the run: `Ada <ada@example.org>`.
     pub co_authors: BTreeMap<String, String>,
+    /// How many earlier tasks an agent is told of; `None`: nothing is remembered.
+    pub memories: Option<u32>,
     /// Nothing is prepared while less is free.
     pub floor: DiskFloor,
     /// The program that supervises and that agents call: this one.
@@ -129,6 +133,7 @@ pub(crate) struct Inner {
     pub(crate) launcher: Launcher,
     pub(crate) streams: Streams,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lore: Arc<dyn Lore>,
     under_way: Arc<Mutex<HashMap<EffectKey, UnderWay>>>,
 }
 
@@ -146,6 +151,7 @@ impl Shop {
         registry: Registry,
         streams: Streams,
         clock: Arc<dyn Clock>,
+        lore: Arc<dyn Lore>,
     ) -> Self {
         let (identity, floor) = (options.identity.clone(), options.floor);
         let github = options.github.clone();
@@ -160,6 +166,7 @@ impl Shop {
             launcher,
             streams,
             clock,
+            lore,
             under_way,
         }))))
     }
@@ -178,6 +185,7 @@ impl Shop {
             launcher: place.launcher.clone(),
             streams: place.streams.clone(),
             clock: place.clock.clone(),
+            lore: place.lore.clone(),
             under_way: place.under_way.clone(),
         });
     }

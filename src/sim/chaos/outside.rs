@@ -207,7 +207,9 @@ impl Outside {
         let concerns = if doubts { vec![doubt] } else { Vec::new() };
         let usage = Usage::default();
         let (session, summary, plan) = (None, None, self.plans.get(&key).cloned().map(Box::new));
-        Report::AttemptEnded(AttemptEnd { session, outcome, summary, concerns, usage, plan })
+        let learned = Vec::new();
+        let end = AttemptEnd { session, outcome, summary, learned, concerns, usage, plan };
+        Report::AttemptEnded(end)
     }
 
     /// An attempt is told something. Nobody hears who does not follow, and who has ended.

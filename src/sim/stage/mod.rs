@@ -245,7 +245,9 @@ impl Inner {
         attempt.outcome = Some(outcome.clone());
         let (summary, session, mut usage) = (None, None, Usage::default());
         attempt.spent.iter().for_each(|spent| usage += spent.usage);
-        vec![Report::AttemptEnded(AttemptEnd { outcome, summary, concerns, usage, session, plan })]
+        let learned = Vec::new();
+        let end = AttemptEnd { outcome, summary, learned, concerns, usage, session, plan };
+        vec![Report::AttemptEnded(end)]
     }
 
     fn proposal(&mut self) -> Proposal {

@@ -2,6 +2,7 @@
 //! cells of the engine's world.
 
 mod attention;
+mod memory;
 mod plan;
 mod project;
 mod pull;
@@ -18,6 +19,7 @@ use crate::state::task::TaskState;
 use crate::time::Timestamp;
 
 pub use attention::{Attention, Told};
+pub use memory::{Memory, MemoryPlace, Remembered};
 pub use plan::{Growth, PlanDecision, PlanFound, PlanRecord};
 pub use project::{MergeMethod, ProjectRecord, ProjectSettings, Weight};
 pub use pull::{Approval, Objection, PullNews, PullStanding, Watched};
@@ -253,6 +255,9 @@ pub struct TaskMore {
     /// What the agent says it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
+    /// What it says that others should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub learned: Vec<String>,
     /// The run that did it, if this one only goes on from there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_from: Option<RunName>,

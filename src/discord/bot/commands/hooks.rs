@@ -50,7 +50,7 @@ async fn seen(front: &Front, actor: &Actor, asked: &str) -> Result<Vec<Told>, Tr
 }
 
 /// The parts, as many as fit.
-fn joined(parts: Vec<String>, nothing: &str) -> Post {
+pub(super) fn joined(parts: Vec<String>, nothing: &str) -> Post {
     let (mut text, all) = (String::new(), parts.len());
     for (at, part) in parts.into_iter().enumerate() {
         if units(&text) + units(&part) > ANSWER_UNITS {

@@ -2,6 +2,7 @@
 
 pub(crate) mod hooks;
 mod lane;
+mod memory;
 mod projects;
 mod run;
 pub(crate) mod submit;
@@ -24,6 +25,7 @@ pub(crate) fn all() -> Vec<poise::Command<Data, Trouble>> {
         crate::discord::bot::plans::plan(),
         projects::project(),
         hooks::hook(),
+        memory::memory(),
         whole::scheduler(),
         whole::status(),
         whole::queue(),

@@ -423,6 +423,7 @@ const HELP: &str = "\
 `/usage` what was used · `/stats` how attempts went · `/status` how everything stands · `/queue` what runs and what waits · `/inbox` what waits for you · `/why` the reason
 `/task` look at, retry, skip, stop, steer, answer, approve · `/task add` one task without a graph
 `/plan` look at what a task planned, approve, edit, reject, discard\n`/run` look at, pause, resume, cancel, draw · `/archive`, `/restore` · `/lane` look at, merge, reject, retry
+`/memory` what earlier tasks left behind for later ones
 `/project`, `/scheduler`, `/agents`, `/verbosity`, `/doctor`
 Each task has a thread with its agent's output. Write there (with a mention of the bot) to tell its agent something.
 Menu on a message: *Make this a task*, *Steer with this*.";

@@ -159,6 +159,12 @@ impl World {
             GlobalVerb::Resume { project: None } => return Ok(self.hold(command, None, false)),
             GlobalVerb::Allow { project } => return self.allow(command, project.as_ref()),
             GlobalVerb::SetProject { project } => return self.set_project(command, project),
+            GlobalVerb::Forget { id } => {
+                if !command.dry_run {
+                    desk.batch.forgotten.push(*id);
+                }
+                done(format!("memory {id} is forgotten"), Vec::new())
+            }
             GlobalVerb::Drain if desk.draining => nothing("it is draining already"),
             GlobalVerb::Drain => {
                 let rest = go_on(desk.queue.running());
