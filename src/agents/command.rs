@@ -55,8 +55,9 @@ impl Agent for CommandAgent {
 
     async fn preflight(&self, profile: &Profile) -> Result<Preflight, Error> {
         command_of(profile)?;
-        let program =
-            which::which("sh").map_err(|_| Error::NotInstalled { program: "sh".to_owned() })?;
+        let hint = "a command is run by it".to_owned();
+        let program = which::which("sh")
+            .map_err(|_| Error::NotInstalled { program: "sh".to_owned(), hint })?;
         Ok(Preflight { program, version: None })
     }
 
@@ -76,6 +77,11 @@ impl Agent for CommandAgent {
             Box::new(run) as Box<dyn AgentRun>
         }))
     }
+}
+
+/// How a shell says that there is no such program.
+fn not_found(exit: Option<&Exit>) -> bool {
+    exit.is_some_and(|exit| exit.end == process::End::Code(127))
 }
 
 fn command_of(profile: &Profile) -> Result<&str, Error> {
@@ -239,6 +245,12 @@ impl CommandRun {
             self.trouble.get_or_insert(invalid.into());
         }
         let outcome = turn::outcome(exit.as_ref(), self.trouble.as_ref(), TurnOutcome::Completed);
+        let outcome = match (outcome, &self.spec.profile.install_hint) {
+            (TurnOutcome::Failed { why }, Some(hint)) if not_found(exit.as_ref()) => {
+                TurnOutcome::Failed { why: format!("{why}: a program was not found; {hint}") }
+            }
+            (outcome, _) => outcome,
+        };
         self.tell(AgentEvent::TurnEnd { turn: self.spec.turn, outcome });
         self.exit = exit;
         self.turn_over = true;

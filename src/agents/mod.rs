@@ -10,6 +10,7 @@ mod claude;
 mod codex;
 mod command;
 pub mod process;
+mod profile;
 mod registry;
 pub mod signals;
 mod talk;
@@ -20,7 +21,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::graph::Framework;
@@ -35,6 +35,7 @@ pub use claude::{ClaudeCode, ClaudePane};
 pub use codex::{CodexPane, CodexServer};
 pub use command::CommandAgent;
 pub use process::Adopted;
+pub use profile::{McpServer, Permissions, Profile};
 pub use registry::{Place, Registry, UnknownAgent};
 pub use talk::Talker;
 
@@ -107,33 +108,6 @@ impl Capabilities {
     /// All of them: an agent with a protocol of its own that leaves nothing out.
     pub const ALL: Self =
         Self { resume_session: true, steer: true, permissions: true, usage: true, claims: true };
-}
-
-/// How an agent is configured.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Profile {
-    /// The command line, for the frameworks that leave it open; for the others the program, if it
-    /// is not the usual one.
-    pub command: Option<String>,
-    /// The model; `None`: the agent's own default.
-    pub model: Option<String>,
-    /// What it may do without being asked.
-    pub permissions: Permissions,
-    /// More arguments for its program.
-    pub args: Vec<String>,
-}
-
-/// What an agent may do without asking a person first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Permissions {
-    /// Nothing but reading.
-    Ask,
-    /// Changing files in its checkout as well.
-    #[default]
-    Edits,
-    /// Everything: what it can reach is up to the sandbox.
-    All,
 }
 
 /// What was found without starting work.
@@ -387,13 +361,23 @@ pub enum Error {
         what: &'static str,
     },
     /// A program that is needed is not installed.
-    #[error(
-        "`{program}` was not found on PATH; install it, or give its path as `command` of the agent \
-         profile"
-    )]
+    #[error("`{program}` was not found on PATH; {hint}")]
     NotInstalled {
         /// That program.
         program: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A server of the profile needs a variable that is not there.
+    #[error(
+        "the MCP server `{server}` of the agent profile needs ${variable}, which is not set where \
+         Taskloom runs"
+    )]
+    NoVariable {
+        /// That server.
+        server: String,
+        /// That variable.
+        variable: String,
     },
     /// A program is older than what is understood.
     #[error("`{program}` says it is {version}; {floor} or later is needed: update it")]

@@ -19,8 +19,8 @@ use rmcp::service::{RequestContext, RoleServer, ServiceExt as _};
 use rmcp::transport::io::stdio;
 use serde_json::{Value, json};
 
-use crate::agents::RunSpec;
 use crate::agents::signals::{self, DIR_VARIABLE, Signal};
+use crate::agents::{RunSpec, TurnOutcome};
 
 /// Its name in the agent's configuration.
 pub const SERVER: &str = "taskloom";
@@ -30,6 +30,25 @@ pub(super) const ARGS: [&str; 2] = ["task", "mcp"];
 
 /// A question waits for a person, who may be asleep: a day.
 pub(super) const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a server may take to start: some are fetched first, and an agent is given up that says
+/// nothing for longer.
+pub(super) const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// What it means that an agent has not reached a server that it was given; `why` in parentheses,
+/// if that is known.
+pub(super) fn out_of_reach(server: &str, why: &str) -> TurnOutcome {
+    let why = match server == SERVER {
+        true => format!(
+            "the agent could not reach Taskloom's MCP server{why}; without it it cannot say how its \
+             task goes"
+        ),
+        false => {
+            format!("the agent could not reach the MCP server `{server}` of its profile{why}")
+        }
+    };
+    TurnOutcome::Transient { why }
+}
 
 /// The use of a tool in a line: its name with the command, the file, or the whole input. What an
 /// agent says by our own tools is told as what it says.

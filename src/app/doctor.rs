@@ -1,17 +1,22 @@
 //! What is right and wrong with this machine and its set-up, a sentence each.
 
 use std::path::Path;
+use std::time::Duration;
 
-use crate::agents::Agent;
 use crate::agents::process::{Environment, Launcher};
+use crate::agents::{Agent, McpServer};
 use crate::app::github::on_github;
 use crate::config::{AgentProfile, Config, Home};
 use crate::discord;
 use crate::graph::SandboxKind;
+use crate::http;
 use crate::render::words;
 use crate::runner;
 use crate::sandbox;
 use crate::store::{Access, OwnerLock, SqliteStore};
+
+/// A server that says nothing for this long is as good as away.
+const SERVER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,42 +184,86 @@ async fn examine_agent(
     agent: &dyn Agent,
     profile: &AgentProfile,
 ) -> (Verdict, String) {
-    let configured = profile.clone().configured();
-    let found = match agent.preflight(&configured).await {
+    let configured = &profile.configured;
+    let found = match agent.preflight(configured).await {
         Ok(found) => found,
         Err(error) => return (Verdict::Wrong, error.to_string()),
     };
     let version = found.version.map(|version| format!(", {version}")).unwrap_or_default();
-    let found = format!("{}{version}", found.program.display());
-    let names: Vec<String> = config.env.iter().chain(&profile.env).cloned().collect();
-    let environment = Environment::from_daemon(&names);
+    let mut told = vec![format!("{}{version}", found.program.display())];
     let empty = tempfile::tempdir().ok();
     let home = match (config.home, &empty) {
         (Home::Private, Some(empty)) => Some(empty.path().to_owned()),
         (Home::Private | Home::User, _) => std::env::home_dir(),
     };
-    let home = home.unwrap_or_default();
-    let environment = environment.with("HOME", home.to_string_lossy());
-    // Of several entries the graph names one, so any of them will do here.
-    let any = config.credentials.anthropic.keys().next().map(String::as_str);
-    let environment = match config.credentials.of(profile.framework, None, any) {
-        Ok(given) => given.into_environment(environment),
+    let environment = match environment(config, profile, &home.unwrap_or_default()) {
+        Ok(environment) => environment,
         Err(trouble) => return (Verdict::Wrong, trouble),
     };
-    match agent.signed_in(&configured, &environment).await {
-        None => (Verdict::Fine, found),
-        Some(true) => (Verdict::Fine, format!("{found}; signed in")),
+    let mut verdict = Verdict::Fine;
+    match agent.signed_in(configured, &environment).await {
+        None => {}
+        Some(true) => told.push("signed in".to_owned()),
         Some(false) => {
-            let help = match config.home {
-                Home::Private => {
-                    "not signed in: agents have a home of their own (`home: private`), so give it \
-                     a key by `env`, or set `home: user`"
-                }
-                Home::User => {
-                    "not signed in: sign in with its own program, or give it a key by `env`"
-                }
-            };
-            (Verdict::Note, format!("{found}; {help}"))
+            verdict = Verdict::Note;
+            told.push(sign_in(config.home).to_owned());
+        }
+    }
+    if !configured.allowed_tools.is_empty() {
+        told.push(format!("uses {} unasked", configured.allowed_tools.join(", ")));
+    }
+    for (name, server) in &configured.mcp_servers {
+        match examine_server(server, &environment).await {
+            Ok(at) => told.push(format!("MCP server `{name}`: {at}")),
+            Err(trouble) => {
+                verdict = Verdict::Wrong;
+                told.push(format!("MCP server `{name}`: {trouble}"));
+            }
+        }
+    }
+    if let Some(text) = &configured.system_prompt {
+        told.push(format!("{} more of system prompt", words::bytes(text.len() as u64)));
+    }
+    (verdict, told.join("; "))
+}
+
+/// What an agent would have, with a home.
+fn environment(
+    config: &Config,
+    profile: &AgentProfile,
+    home: &Path,
+) -> Result<Environment, String> {
+    let names: Vec<String> = config.env.iter().cloned().chain(profile.variables()).collect();
+    let environment = Environment::from_daemon(&names).with("HOME", home.to_string_lossy());
+    // Of several entries the graph names one, so any of them will do here.
+    let any = config.credentials.anthropic.keys().next().map(String::as_str);
+    let given = config.credentials.of(profile.framework, None, any)?;
+    Ok(given.into_environment(environment))
+}
+
+fn sign_in(home: Home) -> &'static str {
+    match home {
+        Home::Private => {
+            "not signed in: agents have a home of their own (`home: private`), so give it a key by \
+             `env`, or set `home: user`"
+        }
+        Home::User => "not signed in: sign in with its own program, or give it a key by `env`",
+    }
+}
+
+/// Where a server of a profile is, or why an agent would not reach it.
+async fn examine_server(server: &McpServer, environment: &Environment) -> Result<String, String> {
+    let missing = server.variables().iter().find(|name| environment.get(name).is_none());
+    if let Some(name) = missing {
+        return Err(format!("${name} is not set where this runs"));
+    }
+    match server {
+        McpServer::Program { command, .. } => match which::which(command) {
+            Ok(path) => Ok(path.display().to_string()),
+            Err(_) => Err(format!("`{command}` was not found on PATH")),
+        },
+        McpServer::Address { url, .. } => {
+            http::fetch::answers(url, SERVER_ANSWERS_WITHIN).await.map(|()| url.clone())
         }
     }
 }

@@ -204,7 +204,8 @@ impl Office for Clerk {
         let default = config.default_agent.as_ref();
         let told = config.agents.iter().map(|(name, profile)| {
             let default = if default == Some(name) { ", the default" } else { "" };
-            let model = profile.model.as_ref().map(|m| format!(", {m}")).unwrap_or_default();
+            let model =
+                profile.configured.model.as_ref().map(|m| format!(", {m}")).unwrap_or_default();
             format!("`{name}`: {}{model}{default}", profile.framework.word())
         });
         told.collect()

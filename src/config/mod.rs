@@ -2,6 +2,7 @@
 //!
 //! Nothing below [`crate::app`] sees a [`Config`]: each component is handed its own options.
 
+mod agents;
 mod credentials;
 mod discord;
 mod github;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::Error as _;
 
-use crate::agents::Permissions;
+use crate::config::agents::{self, RawAgent};
 use crate::config::credentials;
 use crate::config::discord::RawDiscord;
 use crate::config::github::{GitHub, RawGitHub};
@@ -19,10 +19,9 @@ use crate::config::plans::RawPlans;
 use crate::config::projects::{self, RawBudget, RawProject};
 use crate::config::retention::RawRetention;
 use crate::config::watch::{self, RawArchive, RawMonitoring, RawStall};
-use crate::config::{AgentProfile, Config, GitOptions, Home, Http, Limits, OnShutdown, Timeouts};
+use crate::config::{Config, GitOptions, Home, Http, Limits, OnShutdown, Timeouts};
 use crate::failure::Failure;
-use crate::graph::{Framework, SandboxKind};
-use crate::ids::ProfileName;
+use crate::graph::SandboxKind;
 use crate::runner::Credentials;
 use crate::scheduler::Resume;
 use crate::state::MergeMethod;
@@ -72,26 +71,6 @@ pub(crate) struct Raw {
     hooks: RawHooks,
     hook_slots: Option<Whole>,
     hook_hosts: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAgent {
-    framework: Framework,
-    #[serde(default)]
-    command: Option<String>,
-    #[serde(default)]
-    model: Option<String>,
-    #[serde(default)]
-    permissions: Permissions,
-    #[serde(default)]
-    args: Vec<String>,
-    #[serde(default)]
-    env: Vec<String>,
-    #[serde(default)]
-    fallback: Option<String>,
-    #[serde(default)]
-    slots: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -247,9 +226,7 @@ pub(super) fn at_least_one(what: &str, value: Option<Whole>, default: u32) -> Re
 
 impl Raw {
     pub(crate) fn check(self, home: Option<&Path>) -> Result<Config, Failure> {
-        let agents = self.agents.into_iter().map(|(id, raw)| agent(&id, raw));
-        let agents: BTreeMap<ProfileName, AgentProfile> = agents.collect::<Result<_, _>>()?;
-        stand_ins(&agents)?;
+        let agents = agents::check(self.agents)?;
         let default_agent =
             self.default_agent.map(|id| name("`default_agent`", &id)).transpose()?;
         if let Some(missing) = default_agent.as_ref().filter(|id| !agents.contains_key(*id)) {
@@ -369,26 +346,6 @@ impl RawGit {
     }
 }
 
-fn agent(id: &str, raw: RawAgent) -> Result<(ProfileName, AgentProfile), Failure> {
-    let needs = matches!(raw.framework, Framework::Shell | Framework::Acp);
-    if needs && raw.command.as_deref().is_none_or(|command| command.trim().is_empty()) {
-        let word = raw.framework.word();
-        return Err(Failure::config(format!(
-            "agent `{id}` of framework `{word}` has no `command`"
-        )));
-    }
-    let RawAgent { framework, command, model, permissions, args, env, fallback, slots } = raw;
-    let slots = slots.map(|slots| at_least_one("slots", Some(slots), 1));
-    let slots = slots.transpose().map_err(|mut failure| {
-        failure.message = format!("agent `{id}`: {}", failure.message);
-        failure
-    })?;
-    let fallback = fallback.map(|other| name("`fallback`", &other)).transpose()?;
-    let profile =
-        AgentProfile { framework, command, model, permissions, args, env, fallback, slots };
-    Ok((name("agent", id)?, profile))
-}
-
 fn zone(named: Option<&str>) -> Result<Zone, Failure> {
     let Some(named) = named else { return Ok(machine_zone()) };
     named.parse().map_err(|_| {
@@ -411,19 +368,6 @@ fn quiet(raw: Option<RawQuiet>, zone: Zone) -> Result<Option<Quiet>, Failure> {
             .hint("leave them out, or `taskloom pause` to start nothing at all"));
     }
     Ok(Some(Quiet { from, to, zone }))
-}
-
-/// Who stands in for somebody must be there.
-fn stand_ins(agents: &BTreeMap<ProfileName, AgentProfile>) -> Result<(), Failure> {
-    for (id, profile) in agents {
-        if let Some(other) = profile.fallback.as_ref().filter(|other| !agents.contains_key(*other))
-        {
-            return Err(Failure::config(format!(
-                "the `fallback` of agent `{id}` is `{other}`, which is not among the agents"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// A project on GitHub needs the section, which may be empty.

@@ -66,6 +66,13 @@ impl Web {
     }
 }
 
+/// Whether anybody answers at an address, whatever the answer is; it is shown nothing secret.
+pub async fn answers(url: &str, timeout: Duration) -> Result<(), String> {
+    let client = reqwest::Client::builder().redirect(Policy::none()).build();
+    let asked = client.map_err(|why| told(&why))?.get(url).timeout(timeout).send().await;
+    asked.map(|_| ()).map_err(|why| told(&why))
+}
+
 /// Why an address is not asked.
 fn refusal(url: &Url, hosts: &[String]) -> Option<String> {
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::agents::Profile;
 use crate::agents::process::Environment;
 use crate::forge::Forge;
 use crate::git::{BranchName, UserRepo};
-use crate::graph::{Graph, Task};
+use crate::graph::{AgentSpec, Graph, Task};
 use crate::runner::job::LaneEnd;
 use crate::runner::project::told;
 use crate::runner::shop::{Chosen, Shop};
@@ -44,9 +45,9 @@ impl Shop {
         for (task, spec) in own.chain(reviewers) {
             let trouble = match self.inner().agent_for(spec, None) {
                 Err(failure) => failure.message,
-                Ok(Chosen { agent, profile, .. }) => {
-                    if let Err(failure) = self.inner().credentials(graph, spec, None) {
-                        findings.push(format!("{}: {}", named(&[task]), failure.message));
+                Ok(Chosen { agent, profile, env, .. }) => {
+                    if let Err(trouble) = self.secrets(graph, task, spec, (&profile, &env)) {
+                        findings.push(format!("{}: {trouble}", named(&[task])));
                     }
                     if !asked.insert((agent.kind(), profile.command.clone())) {
                         continue;
@@ -65,6 +66,25 @@ impl Shop {
         for (trouble, tasks) in unknown {
             findings.push(format!("{}: {trouble}", named(&tasks)));
         }
+    }
+
+    /// Whether there is what an agent signs in and works with, and what its servers need.
+    fn secrets(
+        &self,
+        graph: &Graph,
+        task: &Task,
+        spec: &AgentSpec,
+        (profile, env): (&Profile, &[String]),
+    ) -> Result<(), String> {
+        let given =
+            self.inner().credentials(graph, spec, None).map_err(|failure| failure.message)?;
+        let names: Vec<String> = self.inner().options.env.iter().chain(env).cloned().collect();
+        let environment = given.into_environment(Environment::from_daemon(&names));
+        // What is wrong with those is said elsewhere.
+        let Ok(environment) = self.inner().graph_environment(environment, &task.env) else {
+            return Ok(());
+        };
+        profile.check_variables(&environment).map_err(|error| told(&error))
     }
 
     async fn walls(&self, graph: &Graph, project: &ProjectRecord, findings: &mut Vec<String>) {

@@ -53,6 +53,28 @@ fn what_it_may_not_do_is_done_when_a_person_allows_it() {
 }
 
 #[test]
+fn its_profile_gives_it_instructions_a_server_and_kinds_of_tools() {
+    let Some(stage) = Stage::gemini() else { return };
+    let stage = stage.with_server("gemini", "    allowed_tools: [execute]\n");
+    let status = tool("mcp_tracker_status", json!({}));
+    stage.model.script("whole", [run("touch allowed.txt"), status, done("made it"), over()]);
+    let run = stage.spawn(&stage.graph("whole", ""));
+    stage.waits("asks you");
+    let heard = stage.model.asked("whole");
+    assert!(heard[0].body["contents"].to_string().contains("Mind the gap."), "{}", heard[0].body);
+    assert_eq!(heard.len(), 2, "one tool was used unasked");
+    assert!(stage.why().contains("May it use"), "{}", stage.why());
+    stage.world.taskloom(&["answer", "work", "Allow"]);
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("allowed.txt"), "");
+    let heard = stage.model.asked("whole");
+    assert!(heard[2].body["contents"].to_string().contains("0/1 done"), "{}", heard[2].body);
+    stage.token_was_seen_by_nobody();
+    stage.nothing_is_left();
+}
+
+#[test]
 fn a_daemon_that_dies_in_the_middle_of_a_turn_finds_its_agent_again() {
     let Some(stage) = Stage::gemini() else { return };
     let go = stage.world.path("go");

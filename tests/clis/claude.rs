@@ -133,6 +133,64 @@ fn a_question_by_the_tool_of_taskloom_waits_for_its_answer() {
     stage.nothing_is_left();
 }
 
+#[test]
+fn its_profile_gives_it_a_system_prompt_a_server_and_tools() {
+    let Some(stage) = Stage::claude() else { return };
+    let tools = "    allowed_tools: [\"Bash(touch *)\", mcp__tracker__status]\n";
+    let stage = stage.with_server("claude", tools);
+    let why = tool("mcp__tracker__why", json!({ "task": "work" }));
+    let status = tool("mcp__tracker__status", json!({}));
+    let steps = vec![status, bash("touch allowed.txt"), why, done("made it"), over()];
+    stage.model.script("whole", steps);
+    let run = stage.spawn(&stage.graph("whole", ""));
+    stage.waits("asks you");
+    let heard = stage.model.asked("whole");
+    assert!(heard[0].body["system"].to_string().contains("Mind the gap."));
+    assert!(heard[1].body["messages"].to_string().contains("0/1 done"), "{}", heard[1].body);
+    assert_eq!(heard.len(), 3, "two tools were used unasked");
+    assert!(stage.why().contains("May it use mcp__tracker__why?"), "{}", stage.why());
+    stage.world.taskloom(&["answer", "work", "Allow"]);
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("allowed.txt"), "");
+    stage.token_was_seen_by_nobody();
+    let doctor = stage.doctor().out;
+    assert!(doctor.contains("uses Bash(touch *), mcp__tracker__status unasked"), "{doctor}");
+    assert!(doctor.contains("MCP server `tracker`: /"), "{doctor}");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn in_a_tmux_session_its_profile_gives_it_the_same() {
+    if !tmux() {
+        return;
+    }
+    let Some(stage) = Stage::claude() else { return };
+    let stage = stage.with_server("claude", "    allowed_tools: [mcp__tracker__status]\n");
+    let status = tool("mcp__tracker__status", json!({}));
+    stage.model.script("whole", [status, file("made"), done("made it"), over()]);
+    let said = stage.run(&stage.graph("whole", TMUX));
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    let heard = stage.model.asked("whole");
+    assert!(heard[0].body["system"].to_string().contains("Mind the gap."));
+    assert!(heard[1].body["messages"].to_string().contains("0/1 done"), "{}", heard[1].body);
+    stage.token_was_seen_by_nobody();
+    stage.nothing_is_left();
+}
+
+#[test]
+fn without_a_server_of_its_profile_it_does_not_work() {
+    let Some(stage) = Stage::claude() else { return };
+    let stage = stage.with_server("claude", "");
+    stage.world.write("tracker.sh", "#!/bin/sh\nexit 1\n");
+    stage.model.script("alone", [file("alone"), done("x"), over()]);
+    let said = stage.run(&stage.graph("alone", "    max_attempts: 1\n"));
+    assert_eq!(said.code, 1, "{}\n{}", said.out, said.err);
+    let why = stage.why();
+    assert!(why.contains("could not reach the MCP server `tracker` of its profile"), "{why}");
+    stage.nothing_is_left();
+}
+
 /// A run whose agent is in the middle of a command, until `go` is there.
 fn held(name: &str, then: Vec<Step>) -> Option<(Stage, Child)> {
     let stage = Stage::claude()?;

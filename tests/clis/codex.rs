@@ -75,6 +75,50 @@ fn what_leaves_its_sandbox_is_done_when_a_person_allows_it() {
 }
 
 #[test]
+fn its_profile_gives_it_instructions_a_server_and_tools() {
+    let Some(stage) = Stage::codex() else { return };
+    let stage = stage.with_server("walled", "    allowed_tools: [mcp__tracker__status]\n");
+    let status = tool("mcp__tracker/status", json!({}));
+    let why = tool("mcp__tracker/why", json!({ "task": "work" }));
+    let unchanged = tool("mcp__taskloom/no_changes", json!({}));
+    stage.model.script("whole", [status, why, unchanged, over()]);
+    let run = stage.spawn(&stage.graph("whole", "    agent: walled\n"));
+    stage.waits("asks you");
+    let heard = stage.model.asked("whole");
+    assert!(heard[0].body.to_string().contains("Mind the gap."), "{}", heard[0].body);
+    assert!(heard[1].body["input"].to_string().contains("0/1 done"), "{}", heard[1].body);
+    assert_eq!(heard.len(), 2, "one tool was used unasked");
+    assert!(stage.why().contains("May it use tracker.why?"), "{}", stage.why());
+    stage.world.taskloom(&["answer", "work", "Allow"]);
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    let heard = stage.model.asked("whole");
+    let answer = heard[2].body["input"].as_array().unwrap().last().unwrap().to_string();
+    assert!(answer.contains("whole/1/work") && !answer.contains("rejected"), "{answer}");
+    stage.token_was_seen_by_nobody();
+    stage.nothing_is_left();
+}
+
+#[test]
+fn in_a_tmux_session_its_profile_gives_it_the_same() {
+    if !tmux() {
+        return;
+    }
+    let Some(stage) = Stage::codex() else { return };
+    let stage = stage.with_server("codex", "");
+    let status = tool("mcp__tracker/status", json!({}));
+    stage.model.script("whole", [status, file("made"), done("made it"), over()]);
+    let more = "    primary_agent: {environment: {type: tmux}}\n";
+    let said = stage.run(&stage.graph("whole", more));
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    let heard = stage.model.asked("whole");
+    assert!(heard[0].body.to_string().contains("Mind the gap."), "{}", heard[0].body);
+    assert!(heard[1].body["input"].to_string().contains("0/1 done"), "{}", heard[1].body);
+    stage.token_was_seen_by_nobody();
+    stage.nothing_is_left();
+}
+
+#[test]
 fn in_a_tmux_session_it_does_its_task_and_goes_on_in_it() {
     if !tmux() {
         return;

@@ -153,6 +153,39 @@ impl Stage {
         Some(Self { world, model, variables })
     }
 
+    /// The profile has a system prompt, an MCP server `tracker`, which is Taskloom's own for editors
+    /// and wants a token, and `more`. Who can see the token is written down in `seen`.
+    pub(crate) fn with_server(mut self, profile: &str, more: &str) -> Self {
+        let script = format!(
+            "#!/bin/sh\ntest ${{#TRACKER_TOKEN}} -eq {} || exit 1\n\
+             for line in /proc/[0-9]*/cmdline; do\n  \
+             case \"$(tr '\\0' ' ' < $line 2> /dev/null)\" in *\"$TRACKER_TOKEN\"*) echo $line ;; esac\n\
+             done > {}\nexec {} mcp --data-dir {}\n",
+            KEY.len(),
+            self.world.path("seen").display(),
+            env!("CARGO_BIN_EXE_taskloom"),
+            self.world.data().display(),
+        );
+        let script = self.world.write("tracker.sh", &script);
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let head = format!("  {profile}:\n");
+        let options = format!(
+            "{head}    system_prompt: Mind the gap.\n    mcp_servers:\n      tracker:\n        \
+             command: {}\n        env: [TRACKER_TOKEN]\n{more}",
+            script.display()
+        );
+        let config = std::fs::read_to_string(self.world.path("config.yaml")).unwrap();
+        assert!(config.contains(&head), "{config}");
+        self.world.write("config.yaml", &config.replacen(&head, &options, 1));
+        self.variables.push(("TRACKER_TOKEN", KEY.into()));
+        self
+    }
+
+    /// The server ran, and its token was on no command line.
+    pub(crate) fn token_was_seen_by_nobody(&self) {
+        assert_eq!(std::fs::read_to_string(self.world.path("seen")).unwrap(), "");
+    }
+
     /// A graph of one task, `work`, whose agent plays a scenario.
     pub(crate) fn graph(&self, scenario: &str, more: &str) -> PathBuf {
         self.graph_of(scenario, &[(scenario, more)])

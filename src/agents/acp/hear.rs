@@ -12,7 +12,7 @@ use agent_client_protocol_schema::v1::{
 };
 use serde_json::{Value, json};
 
-use crate::agents::acp::{request, server};
+use crate::agents::acp::{request, servers};
 use crate::agents::talk::{Letter, Protocol, Step, clip, tell};
 use crate::agents::{AgentEvent, Command, Permissions, RunSpec, Session, TurnOutcome, tools};
 use crate::state::{Tokens, Usage};
@@ -31,9 +31,13 @@ pub struct Acp {
     session: Session,
     resumes: bool,
     cwd: PathBuf,
-    server: McpServer,
+    servers: Vec<McpServer>,
     permissions: Permissions,
+    /// Kinds of tools that it may use beyond those.
+    allowed: Vec<ToolKind>,
     prompt: String,
+    /// What would be added to a system prompt, if the protocol had one.
+    preface: String,
     /// What a session is told that knows nothing yet.
     instructions: String,
     /// Ways to sign in for which there is a variable.
@@ -58,9 +62,16 @@ impl Acp {
             resumes: spec.session.is_some(),
             session: spec.session.clone().unwrap_or_default(),
             cwd: spec.worktree.clone(),
-            server: server(spec),
+            servers: servers(spec),
             permissions: spec.profile.permissions,
+            allowed: spec
+                .profile
+                .allowed_tools
+                .iter()
+                .filter_map(|kind| read(&json!(kind)))
+                .collect(),
             prompt: prompt.to_owned(),
+            preface: spec.profile.system_prompt.clone().unwrap_or_default(),
             instructions,
             keys: SIGN_INS.iter().filter(|(_, key)| has(key)).map(|(name, _)| *name).collect(),
             loads: false,
@@ -144,6 +155,15 @@ impl Acp {
             return vec![Step::Over(TurnOutcome::Failed { why })];
         };
         self.loads = hello.agent_capabilities.load_session;
+        let distant = self.servers.iter().find_map(|server| {
+            if let McpServer::Http(server) = server { Some(&server.name) } else { None }
+        });
+        if let Some(name) = distant.filter(|_| !hello.agent_capabilities.mcp_capabilities.http) {
+            let why = format!(
+                "the agent takes no MCP servers by address, and its profile has `{name}` with a `url`"
+            );
+            return vec![Step::Kill(TurnOutcome::CannotStart { why })];
+        }
         let ways = result["authMethods"].as_array().into_iter().flatten();
         let way = ways.filter_map(|way| way["id"].as_str()).find(|way| self.keys.contains(way));
         match way {
@@ -157,10 +177,13 @@ impl Acp {
 
     /// Begins the session, or goes on with it.
     fn begin(&mut self) -> Letter {
-        let servers = vec![self.server.clone()];
+        let servers = self.servers.clone();
         self.resumes &= self.loads;
         if !self.resumes && !self.prompt.starts_with(&self.instructions) {
             self.prompt = format!("{}\n\n---\n\n{}", self.instructions, self.prompt);
+        }
+        if !self.resumes && !self.preface.is_empty() {
+            self.prompt = format!("{}\n\n---\n\n{}", self.preface, self.prompt);
         }
         if self.resumes {
             let id = self.session.id.clone();
@@ -292,10 +315,14 @@ impl Acp {
         };
         let fields = &asked.tool_call.fields;
         let title = fields.title.clone().unwrap_or_else(|| "a tool".to_owned());
-        let own = title.contains(&format!("({} MCP Server)", tools::SERVER));
+        let kind = fields.kind.unwrap_or_default();
+        // A command can have any title.
+        let own =
+            kind == ToolKind::Other && title.contains(&format!("({} MCP Server)", tools::SERVER));
+        let allowed = own || self.allowed.contains(&kind);
         let free = match self.permissions {
-            Permissions::Ask => own,
-            Permissions::Edits => own || fields.kind == Some(ToolKind::Edit),
+            Permissions::Ask => allowed,
+            Permissions::Edits => allowed || kind == ToolKind::Edit,
             Permissions::All => true,
         };
         let by_kind = |kind| asked.options.iter().find(|option| option.kind == kind);

@@ -10,14 +10,15 @@ mod hear;
 
 use agent_client_protocol_schema::ProtocolVersion;
 use agent_client_protocol_schema::v1::{
-    EnvVariable, Implementation, InitializeRequest, McpServer, McpServerStdio,
+    EnvVariable, HttpHeader, Implementation, InitializeRequest, McpServer, McpServerHttp,
+    McpServerStdio,
 };
 use serde::Serialize;
 use serde_json::json;
 
 use crate::agents::process::Launcher;
 use crate::agents::talk::{Dialect, Letter, Talker, Words};
-use crate::agents::{Capabilities, Error, Profile, RunSpec, tools};
+use crate::agents::{self, Capabilities, Error, Profile, RunSpec, tools};
 use crate::graph::Framework;
 
 use hear::Acp;
@@ -25,7 +26,7 @@ use hear::Acp;
 /// How such a program is launched.
 #[derive(Debug, Clone, Copy)]
 pub struct AcpClient {
-    framework: Framework,
+    pub(super) framework: Framework,
 }
 
 impl Talker<AcpClient> {
@@ -96,7 +97,7 @@ impl Dialect for AcpClient {
             // Worktrees are made by Taskloom; nobody is there to trust them by hand.
             .with("GEMINI_CLI_TRUST_WORKSPACE", "true")
             .with("OPENCODE_DISABLE_AUTOUPDATE", "1");
-        Ok(Words { program, starts: None, environment, opening })
+        Ok(Words { program, starts: None, environment, opening, files: Vec::new() })
     }
 
     fn protocol(&self, spec: &RunSpec, prompt: &str) -> Acp {
@@ -105,13 +106,30 @@ impl Dialect for AcpClient {
     }
 }
 
-/// Taskloom's own tools.
-fn server(spec: &RunSpec) -> McpServer {
+/// Taskloom's own tools, and the servers of the profile. The protocol has no other way to give a
+/// server a variable than its value; it goes from here to the agent's input and is kept nowhere.
+fn servers(spec: &RunSpec) -> Vec<McpServer> {
     let args = tools::ARGS.map(str::to_owned).to_vec();
     let variables = tools::environment(spec);
     let variables = variables.into_iter().map(|(name, value)| EnvVariable::new(name, value));
-    let server = McpServerStdio::new(tools::SERVER, tools::command(spec));
-    McpServer::Stdio(server.args(args).env(variables.collect()))
+    let own = McpServerStdio::new(tools::SERVER, tools::command(spec));
+    let own = McpServer::Stdio(own.args(args).env(variables.collect()));
+    let value = |name: &String| spec.environment.get(name).map(str::to_owned);
+    let given = |(name, server): (&String, &agents::McpServer)| match server {
+        agents::McpServer::Program { command, args, env } => {
+            let variables =
+                env.iter().filter_map(|name| Some(EnvVariable::new(name, value(name)?)));
+            let server = McpServerStdio::new(name, command).args(args.clone());
+            McpServer::Stdio(server.env(variables.collect()))
+        }
+        agents::McpServer::Address { url, token_env } => {
+            let token = token_env.as_ref().and_then(value);
+            let token = token.map(|token| format!("Bearer {token}"));
+            let headers = token.map(|token| HttpHeader::new("Authorization", token));
+            McpServer::Http(McpServerHttp::new(name, url).headers(Vec::from_iter(headers)))
+        }
+    };
+    spec.profile.mcp_servers.iter().map(given).chain([own]).collect()
 }
 
 /// A request of ours; its id is also its key.

@@ -127,12 +127,19 @@ impl Claude {
 
     fn begun(&mut self, message: &Value) -> Vec<Step> {
         let servers = message["mcp_servers"].as_array().into_iter().flatten();
-        let failed =
-            |server: &&Value| server["name"] == tools::SERVER && server["status"] == "failed";
-        if servers.into_iter().any(|server| failed(&server)) {
-            let why = "the agent could not reach Taskloom's MCP server; without it it cannot say \
-                       how its task goes";
-            return vec![Step::Kill(TurnOutcome::Transient { why: why.to_owned() })];
+        for server in servers {
+            let name = clip(&text_of(server, "name"));
+            match server["status"].as_str() {
+                Some("failed") => return vec![Step::Kill(tools::out_of_reach(&name, ""))],
+                Some("needs-auth") => {
+                    let why = format!(
+                        "the MCP server `{name}` wants a sign-in; name a variable with a token as \
+                         its `token_env`"
+                    );
+                    return vec![Step::Kill(TurnOutcome::NeedsHuman { why })];
+                }
+                Some(_) | None => {}
+            }
         }
         if std::mem::replace(&mut self.started, true) {
             return vec![];

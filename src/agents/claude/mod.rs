@@ -7,11 +7,14 @@ mod hear;
 mod pane;
 mod verdict;
 
-use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
 
 use crate::agents::process::{Environment, Launcher};
 use crate::agents::talk::{Dialect, Letter, Talker, Words};
-use crate::agents::{Capabilities, Error, Permissions, Profile, RunSpec, tools};
+use crate::agents::{Capabilities, Error, McpServer, Permissions, Profile, RunSpec, tools};
 use crate::graph::Framework;
 use crate::sandbox::Kind;
 
@@ -68,12 +71,12 @@ impl Dialect for ClaudeCode {
         program.extend(options(spec));
         program.extend(spec.session.iter().map(|session| format!("--resume={}", session.id)));
         program.extend(spec.profile.args.iter().cloned());
-        let environment = environment(spec);
         Ok(Words {
             program,
             starts: None,
-            environment,
+            environment: environment(spec),
             opening: user("prompt", prompt).line + "\n",
+            files: vec![(servers_file(spec), servers(spec))],
         })
     }
 
@@ -89,18 +92,50 @@ fn options(spec: &RunSpec) -> Vec<String> {
         Permissions::Edits => "acceptEdits",
         Permissions::All => "bypassPermissions",
     };
-    let server = json!({ "mcpServers": { tools::SERVER: {
-        "type": "stdio", "command": tools::command(spec), "args": tools::ARGS,
-        "env": tools::environment(spec),
-    } } });
+    let profile = &spec.profile;
     let mut options = vec![
         "--strict-mcp-config".to_owned(),
         format!("--permission-mode={mode}"),
-        format!("--mcp-config={server}"),
+        format!("--mcp-config={}", servers_file(spec).display()),
         format!("--allowedTools=mcp__{}", tools::SERVER),
     ];
-    options.extend(spec.profile.model.iter().map(|model| format!("--model={model}")));
+    options.extend(profile.allowed_tools.iter().map(|tool| format!("--allowedTools={tool}")));
+    options.extend(profile.model.iter().map(|model| format!("--model={model}")));
+    let added = |text: &String| format!("--append-system-prompt={text}");
+    options.extend(profile.system_prompt.iter().map(added));
     options
+}
+
+/// Where its servers are written down: command lines are for everybody to see.
+fn servers_file(spec: &RunSpec) -> PathBuf {
+    spec.dir.join(format!("mcp-{}.json", spec.turn))
+}
+
+/// Taskloom's own tools, and the servers of the profile. Variables are named, and it fills in what
+/// it has in its environment.
+fn servers(spec: &RunSpec) -> String {
+    let own = json!({
+        "type": "stdio", "command": tools::command(spec), "args": tools::ARGS,
+        "env": tools::environment(spec),
+    });
+    let given = |server: &McpServer| match server {
+        McpServer::Program { command, args, env } => {
+            let env: BTreeMap<&String, String> =
+                env.iter().map(|name| (name, format!("${{{name}}}"))).collect();
+            json!({ "type": "stdio", "command": command, "args": args, "env": env })
+        }
+        McpServer::Address { url, token_env } => {
+            let token = token_env.iter();
+            let token = token.map(|name| ("Authorization", format!("Bearer ${{{name}}}")));
+            let headers: BTreeMap<&str, String> = token.collect();
+            json!({ "type": "http", "url": url, "headers": headers })
+        }
+    };
+    let servers = spec.profile.mcp_servers.iter();
+    let mut all: BTreeMap<&str, Value> =
+        servers.map(|(name, server)| (name.as_str(), given(server))).collect();
+    all.insert(tools::SERVER, own);
+    json!({ "mcpServers": all }).to_string()
 }
 
 fn environment(spec: &RunSpec) -> Environment {
@@ -111,6 +146,7 @@ fn environment(spec: &RunSpec) -> Environment {
         .with("DISABLE_AUTOUPDATER", "1")
         // A shell that stays in the background would hold up the end of the turn for minutes.
         .with("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
+        .with("MCP_TIMEOUT", tools::START_WITHIN.as_millis().to_string())
         .with("MCP_TOOL_TIMEOUT", tools::PATIENCE.as_millis().to_string());
     match spec.sandbox.kind {
         Kind::None => environment,

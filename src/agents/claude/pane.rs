@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::agents::claude::hear::Claude;
 use crate::agents::claude::verdict::signed_out;
-use crate::agents::claude::{FLOOR, environment, options};
+use crate::agents::claude::{FLOOR, environment, options, servers, servers_file};
 use crate::agents::process::Launcher;
 use crate::agents::talk::attended::{demand_tmux, home, is_furnished, own_place, typed, words};
 use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip};
@@ -73,7 +73,8 @@ impl Dialect for ClaudePane {
             true => first_start(&home(spec), &spec.worktree, spec),
             false => Vec::new(),
         };
-        Ok(words(spec, prompt, program, environment(spec), &follow, furniture))
+        let words = words(spec, prompt, program, environment(spec), &follow, furniture);
+        Ok(Words { files: vec![(servers_file(spec), servers(spec))], ..words })
     }
 
     fn protocol(&self, spec: &RunSpec, _: &str) -> Attended {

@@ -20,6 +20,8 @@ const DENY: &str = "Deny";
 enum Open {
     /// By its id.
     Approval(Value),
+    /// By its id: a tool of a server.
+    Tool(Value),
     /// By its id; the questions by their ids, and the answers so far.
     Questions(Value, Vec<String>, BTreeMap<String, String>),
 }
@@ -30,6 +32,8 @@ pub struct Codex {
     /// As it was before this turn: tokens are told as sums over the whole thread.
     session: Session,
     resumes: bool,
+    /// The MCP servers that it was given.
+    servers: Vec<String>,
     prompt: String,
     version: Option<String>,
     turn: Option<String>,
@@ -43,10 +47,11 @@ pub struct Codex {
 }
 
 impl Codex {
-    pub(super) fn new(session: Option<Session>, prompt: &str) -> Self {
+    pub(super) fn new(session: Option<Session>, servers: Vec<String>, prompt: &str) -> Self {
         Self {
             resumes: session.is_some(),
             session: session.unwrap_or_default(),
+            servers,
             prompt: prompt.to_owned(),
             version: None,
             turn: None,
@@ -152,7 +157,7 @@ impl Codex {
             "item/completed" => completed(&params["item"]),
             "thread/tokenUsage/updated" => self.usage(&params["tokenUsage"]["total"]),
             "account/rateLimits/updated" => self.limits(&params["rateLimits"]),
-            "mcpServer/startupStatus/updated" => server(params),
+            "mcpServer/startupStatus/updated" => self.server(params),
             "error" if params["willRetry"] == true => {
                 let refusal = verdict(&params["error"], &[]);
                 if matches!(refusal, TurnOutcome::NeedsHuman { .. }) {
@@ -215,6 +220,14 @@ impl Codex {
         }
     }
 
+    /// How the start of an MCP server goes.
+    fn server(&self, params: &Value) -> Vec<Step> {
+        let name = self.servers.iter().find(|name| params["name"] == **name);
+        let Some(name) = name.filter(|_| params["status"] == "failed") else { return vec![] };
+        let why = format!(" ({})", clip(&said(&json!({ "message": params["error"] }))));
+        vec![Step::Kill(tools::out_of_reach(name, &why))]
+    }
+
     fn asked(&mut self, method: &str, id: &Value, params: &Value) -> Vec<Step> {
         let name = id.to_string();
         let question = match method {
@@ -223,6 +236,11 @@ impl Codex {
             }
             "item/fileChange/requestApproval" => "May it change these files?".to_owned(),
             "item/tool/requestUserInput" => return self.questions(name, id, params),
+            "mcpServer/elicitation/request"
+                if params["_meta"]["codex_approval_kind"] == "mcp_tool_call" =>
+            {
+                return self.tool(name, id, params);
+            }
             _ => {
                 let error = json!({ "code": -32601, "message": "not supported" });
                 let line = json!({ "id": id, "error": error });
@@ -235,6 +253,20 @@ impl Codex {
             id: name,
             text: question + &reason.unwrap_or_default(),
             choices: [ALLOW, ALWAYS, DENY].map(str::to_owned).to_vec(),
+        })
+    }
+
+    /// It wants to use a tool of a server.
+    fn tool(&mut self, name: String, id: &Value, params: &Value) -> Vec<Step> {
+        let (server, about) = (text_of(params, "serverName"), &params["_meta"]);
+        let tool = clip(&format!("{server}.{}", text_of(about, "tool_name")));
+        let given = clip(&tools::subject(&about["tool_params"]));
+        let given = if given.is_empty() { given } else { format!(" `{given}`") };
+        self.open.insert(name.clone(), Open::Tool(id.clone()));
+        tell(AgentEvent::Asked {
+            id: name,
+            text: format!("May it use {tool}?{given}"),
+            choices: [ALLOW, DENY].map(str::to_owned).to_vec(),
         })
     }
 
@@ -268,6 +300,11 @@ impl Codex {
                 };
                 (id.clone(), json!({ "decision": decision }))
             }
+            Some(Open::Tool(id)) => {
+                let allowed = choose(text, &[ALLOW, DENY]) == Some(ALLOW);
+                let action = if allowed { "accept" } else { "decline" };
+                (id.clone(), json!({ "action": action, "content": {} }))
+            }
             Some(Open::Questions(id, ids, answers)) => {
                 let Some(question) = ids.get(at) else { return vec![] };
                 answers.insert(question.clone(), text.to_owned());
@@ -280,7 +317,7 @@ impl Codex {
             }
         };
         let mut letters = Vec::new();
-        if matches!(self.open.get(name), Some(Open::Approval(_)))
+        if matches!(self.open.get(name), Some(Open::Approval(_) | Open::Tool(_)))
             && choose(text, &[ALLOW, ALWAYS, DENY]).is_none()
             && let Some(turn) = &self.turn
         {
@@ -303,19 +340,6 @@ fn is_known(method: &str) -> bool {
     let single =
         ["configWarning", "warning", "deprecationNotice", "serverRequest/resolved", "error"];
     single.contains(&method) || areas.iter().any(|area| method.starts_with(area))
-}
-
-/// How the start of an MCP server goes.
-fn server(params: &Value) -> Vec<Step> {
-    if params["name"] != tools::SERVER || params["status"] != "failed" {
-        return vec![];
-    }
-    let why = format!(
-        "the agent could not reach Taskloom's MCP server ({}); without it it cannot say how its \
-         task goes",
-        said(&json!({ "message": params["error"] }))
-    );
-    vec![Step::Kill(TurnOutcome::Transient { why })]
 }
 
 fn started(item: &Value) -> Vec<Step> {
@@ -389,7 +413,7 @@ mod tests {
             ("writes", include_str!("streams/writes.jsonl")),
         ];
         for (name, stream) in streams {
-            insta::assert_snapshot!(name, follows(&mut Codex::new(None, "do it"), stream));
+            insta::assert_snapshot!(name, follows(&mut Codex::new(None, vec![], "do it"), stream));
         }
     }
 }

@@ -8,12 +8,14 @@ mod hear;
 mod pane;
 mod verdict;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::agents::process::Launcher;
 use crate::agents::talk::{Dialect, Letter, Step, Talker, Words, tell};
 use crate::agents::{
-    AgentEvent, Capabilities, Error, Permissions, Profile, RunSpec, Session, tools,
+    AgentEvent, Capabilities, Error, McpServer, Permissions, Profile, RunSpec, Session, tools,
 };
 use crate::graph::Framework;
 use crate::sandbox::Kind;
@@ -69,11 +71,12 @@ impl Dialect for CodexServer {
             json!({ "id": "hello", "method": "initialize", "params": { "clientInfo": client } });
         let opening = [hello, json!({ "method": "initialized" }), thread(spec)];
         let opening = opening.iter().map(|message| format!("{message}\n")).collect();
-        Ok(Words { program, starts: None, environment: spec.environment.clone(), opening })
+        let environment = spec.environment.clone();
+        Ok(Words { program, starts: None, environment, opening, files: Vec::new() })
     }
 
     fn protocol(&self, spec: &RunSpec, prompt: &str) -> Codex {
-        Codex::new(spec.session.clone(), prompt)
+        Codex::new(spec.session.clone(), servers(spec).into_keys().collect(), prompt)
     }
 }
 
@@ -103,19 +106,60 @@ fn rights(spec: &RunSpec) -> (&'static str, &'static str) {
     }
 }
 
-/// Begins the thread, or goes on with it.
-fn thread(spec: &RunSpec) -> Value {
-    let (approval, sandbox) = rights(spec);
-    let server = json!({
+/// Taskloom's own tools, and the servers of the profile, by name. Variables are named, and it
+/// passes on what it has in its environment.
+fn servers(spec: &RunSpec) -> BTreeMap<String, Value> {
+    let own = json!({
         "command": tools::command(spec), "args": tools::ARGS, "env": tools::environment(spec),
         // What an agent says to Taskloom needs nobody's leave.
         "default_tools_approval_mode": "approve",
         "tool_timeout_sec": tools::PATIENCE.as_secs(),
     });
+    let given = |(name, server): (&String, &McpServer)| {
+        let mut table = match server {
+            McpServer::Program { command, args, env } => {
+                json!({ "command": command, "args": args, "env_vars": env })
+            }
+            McpServer::Address { url, token_env: None } => json!({ "url": url }),
+            McpServer::Address { url, token_env: Some(token) } => {
+                json!({ "url": url, "bearer_token_env_var": token })
+            }
+        };
+        let all = format!("mcp__{name}");
+        let mode = if allows(&spec.profile, &all) { "approve" } else { "prompt" };
+        table["default_tools_approval_mode"] = json!(mode);
+        table["startup_timeout_sec"] = json!(tools::START_WITHIN.as_secs());
+        let single = spec.profile.allowed_tools.iter();
+        let single = single.filter_map(|tool| tool.strip_prefix(&all)?.strip_prefix("__"));
+        let single: BTreeMap<&str, Value> =
+            single.map(|tool| (tool, json!({ "approval_mode": "approve" }))).collect();
+        table["tools"] = json!(single);
+        (name.clone(), table)
+    };
+    let own = (tools::SERVER.to_owned(), own);
+    spec.profile.mcp_servers.iter().map(given).chain([own]).collect()
+}
+
+/// Whether it may use a tool without asking.
+fn allows(profile: &Profile, tool: &str) -> bool {
+    match profile.permissions {
+        Permissions::All => true,
+        Permissions::Ask | Permissions::Edits => profile.allowed_tools.iter().any(|t| t == tool),
+    }
+}
+
+/// Begins the thread, or goes on with it.
+fn thread(spec: &RunSpec) -> Value {
+    let (approval, sandbox) = rights(spec);
+    let servers = servers(spec).into_iter();
+    let servers: BTreeMap<String, Value> =
+        servers.map(|(name, server)| (format!("mcp_servers.{name}"), server)).collect();
     let mut params = json!({
-        "cwd": spec.worktree, "approvalPolicy": approval, "sandbox": sandbox,
-        "config": { format!("mcp_servers.{}", tools::SERVER): server },
+        "cwd": spec.worktree, "approvalPolicy": approval, "sandbox": sandbox, "config": servers,
     });
+    if let Some(text) = &spec.profile.system_prompt {
+        params["developerInstructions"] = json!(text);
+    }
     if let Some(model) = &spec.profile.model {
         params["model"] = json!(model);
     }

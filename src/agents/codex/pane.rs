@@ -6,12 +6,12 @@
 use serde_json::{Value, json};
 
 use crate::agents::codex::verdict::verdict;
-use crate::agents::codex::{FLOOR, rights, settings, spent};
+use crate::agents::codex::{FLOOR, rights, servers, settings, spent};
 use crate::agents::process::Launcher;
 use crate::agents::talk::attended::{demand_tmux, is_furnished, own_place, typed, words};
 use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip, tell, text_of};
 use crate::agents::{
-    AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome, tools,
+    AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome,
 };
 use crate::graph::Framework;
 use crate::state::Usage;
@@ -61,7 +61,12 @@ impl Dialect for CodexPane {
         program.push(format!("--ask-for-approval={approval}"));
         program.push(format!("--sandbox={sandbox}"));
         program.extend(settings());
-        program.push(format!("--config=mcp_servers.{}={}", tools::SERVER, server(spec)));
+        let servers = servers(spec).into_iter();
+        let servers = servers
+            .map(|(name, server)| format!("--config=mcp_servers.{name}={}", in_toml(&server)));
+        program.extend(servers);
+        let added = |text: &String| format!("--config=developer_instructions={}", json!(text));
+        program.extend(spec.profile.system_prompt.iter().map(added));
         program.extend(spec.profile.model.iter().map(|model| format!("--model={model}")));
         program.extend(spec.profile.args.iter().cloned());
         program.extend(spec.session.iter().map(|session| session.id.clone()));
@@ -81,18 +86,21 @@ impl Dialect for CodexPane {
     }
 }
 
-/// Taskloom's own tools, as a table of TOML; its strings are written as those of JSON.
-fn server(spec: &RunSpec) -> String {
-    let variables = tools::environment(spec);
-    let variables: Vec<String> =
-        variables.iter().map(|(name, value)| format!("{name}={}", json!(value))).collect();
-    format!(
-        "{{command={},args={},env={{{}}},default_tools_approval_mode=\"approve\",tool_timeout_sec={}}}",
-        json!(tools::command(spec)),
-        json!(tools::ARGS),
-        variables.join(","),
-        tools::PATIENCE.as_secs(),
-    )
+/// A value as TOML has it in one line. Its strings and plain values are written as those of JSON.
+fn in_toml(value: &Value) -> String {
+    match value {
+        Value::Object(table) => {
+            let pairs: Vec<String> =
+                table.iter().map(|(name, value)| format!("{name}={}", in_toml(value))).collect();
+            format!("{{{}}}", pairs.join(","))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(in_toml).collect::<Vec<_>>().join(","))
+        }
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+            plain.to_string()
+        }
+    }
 }
 
 /// One turn.

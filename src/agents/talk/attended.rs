@@ -11,7 +11,8 @@ use crate::agents::{Command, Error, RunSpec, tools};
 
 /// Without tmux there is no session.
 pub(in crate::agents) fn demand_tmux() -> Result<(), Error> {
-    which::which("tmux").map_err(|_| Error::NotInstalled { program: "tmux".to_owned() })?;
+    let hint = "install it; agents with `environment: {type: tmux}` work in it".to_owned();
+    which::which("tmux").map_err(|_| Error::NotInstalled { program: "tmux".to_owned(), hint })?;
     Ok(())
 }
 
@@ -59,6 +60,7 @@ pub(in crate::agents) fn words(
         starts,
         environment: environment.with("TERM", "xterm-256color"),
         opening: String::new(),
+        files: Vec::new(),
     }
 }
 

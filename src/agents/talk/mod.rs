@@ -9,6 +9,8 @@
 pub(super) mod attended;
 mod conversation;
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -19,6 +21,7 @@ use crate::agents::{
     RunSpec, TurnOutcome, turn,
 };
 use crate::graph::Framework;
+use crate::sandbox::Kind;
 
 /// A conversation is kept whole: what is cut out of its middle could not be followed. 1 GiB holds
 /// weeks of it.
@@ -71,6 +74,8 @@ pub struct Words {
     pub environment: Environment,
     /// The first lines that it reads.
     pub opening: String,
+    /// Files of the attempt that must be there before it starts; nobody else can read them.
+    pub files: Vec<(PathBuf, String)>,
 }
 
 /// A kind of agent that is talked to.
@@ -114,7 +119,12 @@ impl<D: Dialect> Talker<D> {
 
     async fn launch(&self, spec: &RunSpec) -> Result<process::Supervised, Error> {
         let prompt = prompt(spec)?;
+        spec.profile.check_variables(&spec.environment)?;
         let words = self.dialect.words(spec, &prompt)?;
+        self.demand(words.starts.as_ref().or(words.program.first()), spec)?;
+        for (path, text) in &words.files {
+            turn::write_whole(path, text)?;
+        }
         let mut spec = RunSpec { environment: words.environment, ..spec.clone() };
         if let Some(name) = &words.starts {
             spec.sandbox.programs.extend(turn::home_of(name, &spec.environment));
@@ -123,6 +133,21 @@ impl<D: Dialect> Talker<D> {
         let launch =
             LaunchSpec { stderr: Stderr::Separate, log_bytes_max: LOG_BYTES_MAX, ..launch };
         Ok(self.launcher.launch(&launch).await?)
+    }
+
+    /// The agent's program must be there; an image has its own.
+    fn demand(&self, program: Option<&String>, spec: &RunSpec) -> Result<(), Error> {
+        let path = spec.environment.get("PATH").unwrap_or_default();
+        let there = |name: &&String| which::which_in(name, Some(path), &spec.worktree).is_ok();
+        match program.filter(|name| spec.sandbox.kind != Kind::Oci && !there(name)) {
+            Some(name) => Err(self.not_installed(name, &spec.profile)),
+            None => Ok(()),
+        }
+    }
+
+    fn not_installed(&self, program: &str, profile: &Profile) -> Error {
+        let hint = profile.hint(self.dialect.framework());
+        Error::NotInstalled { program: program.to_owned(), hint }
     }
 }
 
@@ -151,8 +176,7 @@ impl<D: Dialect> Agent for Talker<D> {
     async fn preflight(&self, profile: &Profile) -> Result<Preflight, Error> {
         let line = self.dialect.program(profile)?;
         let name = line.first().cloned().unwrap_or_default();
-        let program =
-            which::which(&name).map_err(|_| Error::NotInstalled { program: name.clone() })?;
+        let program = which::which(&name).map_err(|_| self.not_installed(&name, profile))?;
         let Some((args, floor)) = self.dialect.version() else {
             return Ok(Preflight { program, version: None });
         };

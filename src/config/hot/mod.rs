@@ -51,10 +51,18 @@ pub const KEYS: &[(&str, When)] = &[
     ("agents.*.command", AtOnce),
     ("agents.*.model", AtOnce),
     ("agents.*.permissions", AtOnce),
+    ("agents.*.allowed_tools", AtOnce),
+    ("agents.*.mcp_servers.*.command", AtOnce),
+    ("agents.*.mcp_servers.*.args", AtOnce),
+    ("agents.*.mcp_servers.*.env", AtOnce),
+    ("agents.*.mcp_servers.*.url", AtOnce),
+    ("agents.*.mcp_servers.*.token_env", AtOnce),
+    ("agents.*.system_prompt", AtOnce),
     ("agents.*.args", AtOnce),
     ("agents.*.env", AtOnce),
     ("agents.*.fallback", AtOnce),
     ("agents.*.slots", AtOnce),
+    ("agents.*.install_hint", AtOnce),
     ("env", AtOnce),
     ("credentials", AtOnce),
     ("isolation.sandbox", AtOnce),
@@ -381,6 +389,8 @@ mod tests {
                     | "projects.*.init"
                     | "projects.*.clone"
                     | "credentials"
+                    | "agents.*.mcp_servers.*.url"
+                    | "agents.*.mcp_servers.*.token_env"
             );
             assert!(there.is_some() || other_way, "{name}");
         }

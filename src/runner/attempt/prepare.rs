@@ -499,6 +499,7 @@ pub(super) fn agent_trouble(error: &AgentError) -> StepFailure {
         AgentError::Process(error) => return process_trouble(error),
         AgentError::Incomplete { .. }
         | AgentError::NotInstalled { .. }
+        | AgentError::NoVariable { .. }
         | AgentError::TooOld { .. }
         | AgentError::Sandbox(_) => FailureClass::CannotStart,
         AgentError::Unsupported { .. } => FailureClass::Internal,

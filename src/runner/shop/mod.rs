@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::agents::process::{Environment, Launcher, Limits};
-use crate::agents::{self, Agent, Permissions, Registry};
+use crate::agents::{self, Agent, Registry};
 use crate::crash;
 use crate::failure::Failure;
 use crate::forge::github::Account;
@@ -96,14 +96,8 @@ impl fmt::Debug for OnGitHub {
 pub struct AgentProfile {
     /// How it is spoken to.
     pub framework: Framework,
-    /// The command line, for `shell` and `acp`; for others the program, if not the usual one.
-    pub command: Option<String>,
-    /// Its model.
-    pub model: Option<String>,
-    /// What it may do without a question to a person.
-    pub permissions: Permissions,
-    /// More arguments for its program.
-    pub args: Vec<String>,
+    /// What its adapter is told.
+    pub configured: agents::Profile,
     /// More variables of the daemon that it gets.
     pub env: Vec<String>,
     /// Who does its tasks while its usage limit is reached.
@@ -113,10 +107,9 @@ pub struct AgentProfile {
 }
 
 impl AgentProfile {
-    /// What its adapter is told.
-    pub fn configured(self) -> agents::Profile {
-        let Self { command, model, permissions, args, .. } = self;
-        agents::Profile { command, model, permissions, args }
+    /// The variables of the daemon that it gets, those of its servers among them.
+    pub fn variables(&self) -> Vec<String> {
+        self.env.iter().chain(self.configured.variables()).cloned().collect()
     }
 }
 
@@ -315,11 +308,18 @@ impl Inner {
             own.clone().or_else(|| theirs.cloned().flatten())
         };
         let configured = agents::Profile {
-            command: given(&spec.command, profile.map(|p| &p.command)),
-            model: given(&spec.model, profile.map(|p| &p.model)),
-            ..profile.cloned().map(AgentProfile::configured).unwrap_or_default()
+            command: given(&spec.command, profile.map(|p| &p.configured.command)),
+            model: given(&spec.model, profile.map(|p| &p.configured.model)),
+            ..profile.map(|p| p.configured.clone()).unwrap_or_default()
         };
-        let env = profile.map(|p| p.env.clone()).unwrap_or_default();
+        // The graph may give a profile to another kind of agent than it was written for.
+        configured.check(framework).map_err(|why| match named {
+            Some(name) => {
+                cannot(format!("agent `{name}` of framework `{}`: {why}", framework.word()))
+            }
+            None => cannot(why),
+        })?;
+        let env = profile.map(AgentProfile::variables).unwrap_or_default();
         Ok(Chosen { agent, name: named.cloned(), profile: configured, env })
     }
 }
