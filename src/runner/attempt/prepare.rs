@@ -81,11 +81,8 @@ pub(super) struct Launched {
 impl Attempt<'_> {
     /// Makes the worktree and writes what the agent is given, or finds it.
     pub(super) async fn prepare(&self) -> Result<Prepared, Break> {
-        sandbox::receipt(&walls::asked_for(
-            self.spec(),
-            self.shop.usual_sandbox(&self.run.project),
-        ))
-        .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
+        sandbox::receipt(&self.wall())
+            .map_err(|error| StepFailure::new(FailureClass::CannotStart, told(&error)))?;
         let receipt: Option<Receipt> = files::read_json(&self.records.join("receipt.json"))
             .map_err(|error| self.cannot_write(&error))?;
         let begun = receipt.as_ref().and_then(|receipt| receipt.profile.clone());
@@ -209,12 +206,16 @@ impl Attempt<'_> {
         Err(StepFailure::new(FailureClass::CannotStart, message))
     }
 
+    /// What is to be around the task's agent, gate and checks.
+    fn wall(&self) -> sandbox::Request {
+        walls::asked_for(self.spec(), self.shop.usual_sandbox(&self.run.project))
+    }
+
     /// The walls around what works in `worktree` with an environment. Nothing can be written but
     /// the worktree.
     pub(super) fn walls(&self, worktree: &Path, environment: &Environment) -> sandbox::Request {
-        let kind = walls::asked_for(self.spec(), self.shop.usual_sandbox(&self.run.project));
         let name = format!("taskloom-{}", self.key().replace('/', "-"));
-        walls::around(self.shop, &self.project, kind, (worktree, environment, name))
+        walls::around(self.shop, &self.project, self.wall(), (worktree, environment, name))
     }
 
     /// The environment of agent and gate. A gate gets no more: the directory of `taskloom` is one
@@ -226,12 +227,11 @@ impl Attempt<'_> {
     ) -> Result<Environment, StepFailure> {
         files::private_dir(home).map_err(|error| self.cannot_write(&error))?;
         let environment = self.shop.environment(home, names);
-        let environment =
-            match walls::asked_for(self.spec(), self.shop.usual_sandbox(&self.run.project)).kind {
-                SandboxKind::None => environment,
-                // The user's own home is not to be seen through a wall.
-                SandboxKind::Bwrap | SandboxKind::Oci => environment.with_private_home(home),
-            };
+        let environment = match self.wall().kind {
+            SandboxKind::None => environment,
+            // The user's own home is not to be seen through a wall.
+            SandboxKind::Bwrap | SandboxKind::Oci => environment.with_private_home(home),
+        };
         self.shop.graph_environment(environment, &self.spec().env)
     }
 
@@ -298,8 +298,7 @@ impl Attempt<'_> {
             })
             .collect();
         let kept = self.context.kept.is_some() && !self.context.fresh && !self.goes_on(agent);
-        let kind = self.spec().agent.isolation.sandbox;
-        let kind = kind.unwrap_or(self.shop.usual_sandbox(&self.run.project));
+        let kind = self.wall().kind;
         let (worktree, dir) = (checkout.tree.display().to_string(), self.dir.display().to_string());
         let (own, lane) = (self.branch_name(), self.lane_branch_name());
         let brief = Brief {
