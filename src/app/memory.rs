@@ -24,7 +24,7 @@ impl Lore for Shelf {
     ) -> Result<Vec<Memory>, String> {
         let (text, project) = (text.to_owned(), Some(project.clone()));
         let search = Search { text, project, without: Some(own), limit };
-        let found = self.0.search(&search).await.map_err(|error| format!("{error:?}"))?;
+        let found = self.0.search(&search).await.map_err(|error| error.to_string())?;
         Ok(found.into_iter().map(|found| found.memory).collect())
     }
 }
