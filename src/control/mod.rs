@@ -207,7 +207,6 @@ async fn answer(
                 .hint("use the `taskloom` of the version that runs"),
         ),
     };
-    crash::point("command.kept");
     write_line(&mut stream, &response).await
 }
 
@@ -229,6 +228,7 @@ async fn carry_out(request: Request, handle: &Handle, clerk: Option<Arc<dyn Cler
             .hint("it keeps the configuration that it began with")),
         (Request::Submit(_) | Request::Issue(_) | Request::Hook(_), None) => Err(takes_none()),
     };
+    crash::point("command.kept");
     answer.flatten().map_or_else(Response::Failure, Response::Receipt)
 }
 
