@@ -93,7 +93,7 @@ fn old_logs_are_deleted_and_results_stay() {
     let said = world.taskloom(&["logs", "talk"]);
     assert!(said.err.contains("the logs of loud/1 are deleted"), "{}", said.err);
     assert!(record.exists());
-    assert!(world.taskloom(&["show", "talk"]).out.contains("attempt 0: proposed"));
+    assert!(world.taskloom(&["show", "talk"]).out.contains("attempt 1: proposed"));
     assert_eq!(world.taskloom(&["shutdown"]).code, 0);
     assert_eq!(ended(daemon).code, 0);
     let told = world.taskloom(&["gc", "--config", &old]);

@@ -42,7 +42,7 @@ fn success(world: &World, graph: &Path) {
 
 /// The directory of an attempt of `work`.
 fn attempt(world: &World, number: u32) -> PathBuf {
-    let logs = world.json(&["logs", "work", "--attempt", &number.to_string()]);
+    let logs = world.json(&["logs", "work", "--attempt", &(number + 1).to_string()]);
     Path::new(logs["logs"][0]["path"].as_str().unwrap()).parent().unwrap().to_owned()
 }
 

@@ -348,7 +348,7 @@ impl TaskState {
 impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::Running { attempt, step } = self {
-            write!(f, "running (attempt {attempt}, {})", step.word())
+            write!(f, "running (attempt {}, {})", attempt + 1, step.word())
         } else if let Self::Paused { why, .. } = self {
             write!(f, "paused ({})", why.word())
         } else if let Self::Failed { class } = self {

@@ -264,9 +264,9 @@ impl Stage {
         self.world.taskloom(&["why", "work"]).out
     }
 
-    /// The sessions that an attempt's program named.
+    /// The sessions that the program of an attempt, from 0, named.
     pub(crate) fn sessions(&self, attempt: u32) -> BTreeSet<String> {
-        let attempt = attempt.to_string();
+        let attempt = (attempt + 1).to_string();
         let raw = self.world.taskloom(&["logs", "work", "--raw", "--attempt", &attempt]).out;
         let lines = raw.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter_map(|line| Some(line["session_id"].as_str()?.to_owned())).collect()

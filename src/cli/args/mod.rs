@@ -315,7 +315,7 @@ pub(crate) struct TaskRef {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  taskloom logs refund\n  taskloom logs payments/3/refund -f\n  \
-    taskloom logs refund --attempt 0"
+    taskloom logs refund --attempt 1"
 )]
 pub(crate) struct LogsArgs {
     /// `TASK`, `GRAPH/TASK` or `GRAPH/NUMBER/TASK`.
@@ -323,7 +323,7 @@ pub(crate) struct LogsArgs {
     /// Go on as more is written, until the attempt ends.
     #[arg(long, short)]
     pub(crate) follow: bool,
-    /// Which attempt, from 0 [default: the last].
+    /// Which attempt, from 1 [default: the last].
     #[arg(long, value_name = "N")]
     pub(crate) attempt: Option<u32>,
     /// What the agent's program wrote, in its own language, instead of what it means.

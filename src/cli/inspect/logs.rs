@@ -32,7 +32,7 @@ pub(crate) async fn logs(common: &Common, args: &LogsArgs) -> Outcome {
     let task = find_task(&view, &named.part)?;
     let id = view.info.graph.task(task).id.clone();
     let begun = view.tasks[task.at()].attempts;
-    let attempt = args.attempt.or(begun.checked_sub(1)).filter(|a| *a < begun);
+    let attempt = args.attempt.unwrap_or(begun).checked_sub(1).filter(|at| *at < begun);
     let Some(attempt) = attempt else {
         let message = match args.attempt {
             Some(wanted) => format!("task `{id}` has no attempt {wanted}; it has had {begun}"),

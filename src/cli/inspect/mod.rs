@@ -241,7 +241,7 @@ async fn show_task(common: &Common, reading: &Reading, named: &Named) -> Outcome
             let _ = writeln!(
                 text,
                 "attempt {}: {outcome}{}",
-                attempt.attempt,
+                attempt.attempt + 1,
                 took.map(|took| format!(" after {took}")).unwrap_or_default()
             );
             for line in attempt.message.iter().flat_map(|m| m.lines()).take(12) {

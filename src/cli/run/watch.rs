@@ -290,7 +290,7 @@ impl Console {
         let took = self.took(entry);
         Some(match event {
             TaskEvent::Started { attempt: 0 } => "started".to_owned(),
-            TaskEvent::Started { attempt } => format!("started, attempt {attempt}"),
+            TaskEvent::Started { attempt } => format!("started, attempt {}", attempt + 1),
             TaskEvent::Merged => good(format!("merged{took}")),
             TaskEvent::Completed => good(format!("done, nothing to merge{took}")),
             TaskEvent::Failed { class } => bad(format!("failed, {class}: {first}")),

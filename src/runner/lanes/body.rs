@@ -53,7 +53,7 @@ pub(crate) fn of_task(run: &RunInfo, context: &PullContext) -> String {
     }
     concerns(&mut body, context, |_| String::new());
     let _ = write!(body, "\n---\n{}", origin(run));
-    let _ = write!(body, ", task `{}`, attempt {}", spec.id, pulled.attempt);
+    let _ = write!(body, ", task `{}`, attempt {}", spec.id, pulled.attempt + 1);
     cost(&mut body, pulled.usage.tokens.all(), pulled.usage.usd);
     cut(body)
 }
