@@ -3,6 +3,7 @@
 use crate::discord::board::words;
 use crate::discord::bot::answer::{Field, Line};
 use crate::discord::bot::clicks::{said, verb_of};
+use crate::discord::bot::commands::task::look;
 use crate::discord::bot::commands::{line, open};
 use crate::discord::bot::front::Carry;
 use crate::discord::bot::{Context, Trouble, complete};
@@ -68,17 +69,12 @@ async fn show(
     #[autocomplete = "complete::task"]
     task: Option<String>,
 ) -> Result<(), Trouble> {
-    let line = open(&ctx, true).await?;
-    let done = async {
-        let asked = "look at a plan";
-        let found = ctx.data().task(&line, Level::Viewer, task.as_deref(), asked).await?;
-        let (_, view, task) = found;
+    look(ctx, task, async |_, view, task| {
         let id = &view.info.graph.task(task).id;
         let missing = || Failure::user(format!("task `{id}` left no plan"));
-        Ok(words::plan(&view, task).ok_or_else(missing)?)
-    };
-    line.finish(done.await).await;
-    Ok(())
+        Ok(words::plan(view, task).ok_or_else(missing)?)
+    })
+    .await
 }
 
 /// Make the steps of a plan tasks of its run

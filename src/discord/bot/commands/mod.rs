@@ -6,7 +6,7 @@ mod memory;
 mod projects;
 mod run;
 pub(crate) mod submit;
-mod task;
+pub(crate) mod task;
 mod whole;
 
 use crate::discord::bot::answer::Line;

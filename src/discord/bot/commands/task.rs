@@ -65,7 +65,7 @@ async fn carry_or_plan(
 }
 
 /// Shows something about a task.
-async fn look(
+pub(crate) async fn look(
     ctx: Context<'_>,
     named: Option<String>,
     show: impl AsyncFnOnce(&Line, &RunView, TaskIx) -> Result<Post, Trouble>,
