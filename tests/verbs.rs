@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use taskloom::graph::TaskIx;
-use taskloom::ids::RunId;
-use taskloom::notify::Silent;
+use taskloom::ids::{ProjectId, RunId};
+use taskloom::notify::{self, Delivery, Notice, Notifier, Silent};
 use taskloom::orchestrator::{
     Command, Doors, GlobalCommand, GlobalVerb, Options, Role, Scope, Target, Undo, Verb, spawn,
 };
 use taskloom::sim::{Act, LaneAct, ManualClock, Stage};
 use taskloom::state::{
     AttemptRecord, Entry, FailureClass, LaneState, LedgerSum, Outcome, ParkReason, ProjectRecord,
-    RunRecord, TaskState, Usage,
+    RunRecord, RunState, TaskState, Usage,
 };
 use taskloom::store::{Batch, Counters, Error, MemoryStore, Store, StoredRun};
 use taskloom::time::Timestamp;
@@ -391,10 +391,7 @@ impl Store for Full {
     async fn projects(&self) -> Result<Vec<ProjectRecord>, Error> {
         self.inner.projects().await
     }
-    async fn runs(
-        &self,
-        project: Option<&taskloom::ids::ProjectId>,
-    ) -> Result<Vec<RunRecord>, Error> {
+    async fn runs(&self, project: Option<&ProjectId>) -> Result<Vec<RunRecord>, Error> {
         self.inner.runs(project).await
     }
     async fn load(&self, run: RunId) -> Result<Option<StoredRun>, Error> {
@@ -450,4 +447,46 @@ async fn a_store_that_fails_loses_nothing_and_lets_people_look_and_leave() {
     store.full.store(false, Ordering::SeqCst);
     let (handle, _) = spawn(options(Scope::All), doors).await.unwrap();
     assert!(handle.command(stop).await.unwrap().is_ok());
+}
+
+/// Tells people when it is let.
+struct Slow {
+    may: tokio::sync::Semaphore,
+    told: std::sync::Mutex<Vec<u64>>,
+}
+
+#[async_trait]
+impl Notifier for Slow {
+    async fn notify(&self, notice: &Notice, _: &ProjectId) -> Result<Delivery, notify::Error> {
+        self.may.acquire().await.unwrap().forget();
+        self.told.lock().unwrap().push(notice.seq);
+        Ok(Delivery::Delivered)
+    }
+}
+
+#[tokio::test]
+async fn what_people_are_told_while_the_process_ends_the_next_does_not_tell_again() {
+    let (store, stage) = (Arc::new(MemoryStore::default()), Arc::new(Stage::default()));
+    stage.script(&task("bad"), [Act::Fail(FailureClass::AgentFailed)]);
+    let slow = Slow { may: tokio::sync::Semaphore::new(0), told: std::sync::Mutex::default() };
+    let slow = Arc::new(slow);
+    let doors = Doors {
+        store: store.clone(),
+        executor: stage.clone(),
+        notifier: slow.clone(),
+        clock: Arc::new(ManualClock::at(Timestamp(1_000_000))),
+    };
+    let (handle, engine) = spawn(options(Scope::All), doors.clone()).await.unwrap();
+    let run = handle.submit(submission(SIBLINGS)).await.unwrap().run;
+    while handle.view(run).await.unwrap().unwrap().run.state == RunState::Open {}
+    let owed = store.notices().await.unwrap().len();
+    assert!(owed > 0, "a failure is told");
+    handle.detach().await.unwrap();
+    slow.may.add_permits(100);
+    engine.await.unwrap();
+    assert_eq!(store.notices().await.unwrap(), []);
+    let (handle, engine) = spawn(options(Scope::All), doors).await.unwrap();
+    handle.detach().await.unwrap();
+    engine.await.unwrap();
+    assert_eq!(slow.told.lock().unwrap().len(), owed, "each once");
 }

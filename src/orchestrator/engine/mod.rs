@@ -3,6 +3,8 @@
 //! While a transaction is being written, events gather for the next: the batch grows by itself
 //! under load, and no timer decides about it.
 
+mod delivery;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::crash;
 use crate::failure::Failure;
 use crate::ids::{GraphName, ProjectId, RunId, RunName};
-use crate::notify::{self, Delivery, Notice, Notifier};
+use crate::notify::{Notice, Notifier};
 use crate::orchestrator::census::{Census, Tally};
 use crate::orchestrator::command::{self, Answer, Command, GlobalVerb, Submission, Submitted};
 use crate::orchestrator::growth::Plans;
@@ -26,7 +28,7 @@ use crate::plan;
 use crate::runner::{Executor, Report, Reporter, RunInfo};
 use crate::scheduler::Policy;
 use crate::state::{Attention, EffectKey, Entry, RunRecord, RunState, Verb};
-use crate::store::{self, Store};
+use crate::store::{self, Batch, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// How many events one transaction may hold: enough to use a slow disk well, little enough that
@@ -42,12 +44,6 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// After how many tries the log says again that the store does not take changes.
 const STORE_COMPLAINTS: u32 = 60;
-
-/// How long a notice that could not be delivered waits before the next try.
-const NOTICE_RETRY: Duration = Duration::from_secs(5);
-
-/// How long the end of the engine waits for notices that are on their way.
-const LAST_NOTICES: Duration = Duration::from_secs(2);
 
 /// What the engine is told about itself.
 #[derive(Debug, Clone)]
@@ -182,18 +178,18 @@ pub async fn spawn(
     if engine.options.role != Role::Errand {
         engine.world.begin_recovery();
     }
-    let delivery = tokio::spawn(deliver(engine.doors.notifier.clone(), inbox, sender.clone()));
+    let delivery =
+        tokio::spawn(delivery::deliver(engine.doors.notifier.clone(), inbox, sender.clone()));
     let handle = Handle { events: sender, journal: engine.journal.downgrade() };
     let work = async move {
         engine.run().await;
-        // What cannot be delivered now is in the store and is delivered by the next process.
-        drop(tokio::time::timeout(LAST_NOTICES, delivery).await);
+        engine.last_notices(delivery).await;
     };
     Ok((handle, tokio::spawn(work)))
 }
 
 impl Engine {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let owed: Vec<EffectKey> = self.world.runs.values().flat_map(Run::owed).collect();
         self.fetch_due().await;
         self.begin();
@@ -478,7 +474,7 @@ impl Engine {
 
     /// Keeps a batch, however long that takes; people can look and end the process meanwhile.
     /// Whether it was kept: if not, this process ends as if it had been killed before it.
-    async fn keep(&mut self, batch: store::Batch) -> bool {
+    async fn keep(&mut self, batch: Batch) -> bool {
         let mut tries = 0;
         let taking = Stopwatch::start();
         while let Err(error) = self.doors.store.commit(&batch).await {
@@ -555,31 +551,4 @@ impl Engine {
 /// The name under which the store keeps the source of a graph or of a plan.
 pub(super) fn digest(source: &str) -> String {
     Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Delivers notices one after another, in order, each until it is delivered or of no use.
-async fn deliver(
-    notifier: Arc<dyn Notifier>,
-    mut inbox: mpsc::UnboundedReceiver<(u64, Notice)>,
-    engine: mpsc::UnboundedSender<Event>,
-) {
-    while let Some((seq, notice)) = inbox.recv().await {
-        loop {
-            match notifier.notify(&notice, &notice.project).await {
-                Ok(Delivery::Delivered | Delivery::Dropped) => break,
-                Err(error @ notify::Error::Gone(_)) => {
-                    tracing::warn!(%error, "a notice has nowhere to go");
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a notice could not be delivered; trying again");
-                    tokio::time::sleep(NOTICE_RETRY).await;
-                }
-            }
-        }
-        crash::point("notice.delivered");
-        if engine.send(Event::Told(seq)).is_err() {
-            return;
-        }
-    }
 }
