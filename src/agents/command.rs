@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use crate::agents::process::hostile::InvalidSignal;
 use crate::agents::process::{
-    self, Exit, Input, LaunchSpec, Launcher, ProcessEvent, Supervised, adopt,
+    self, Exit, Input, LaunchSpec, Launcher, ProcessEvent, Stderr, Supervised, adopt,
 };
 use crate::agents::signals::Signalled;
 use crate::agents::{
@@ -96,6 +96,10 @@ fn launch_spec(spec: &RunSpec) -> Result<LaunchSpec, Error> {
         None => spec.instructions.clone(),
     };
     let mut launch = turn::launch(spec, shell.into(), Input::File(input.clone()))?;
+    if spec.answer.is_some() {
+        // What it complains of is no part of its answer.
+        launch.stderr = Stderr::Separate;
+    }
     if spec.feedback.is_some() {
         launch.environment =
             launch.environment.with("TASKLOOM_FEEDBACK", input.to_string_lossy().into_owned());

@@ -146,6 +146,9 @@ pub struct RunSpec {
     pub feedback: Option<String>,
     /// The session to go on with, if the agent can.
     pub session: Option<Session>,
+    /// The JSON schema of an answer, if the turn is for that alone: the agent has no tools then, not
+    /// even Taskloom's. Only for frameworks that [`Profile::check_answers`] lets through.
+    pub answer: Option<Value>,
     /// The agent's environment; the adapter adds what names the attempt.
     pub environment: Environment,
     /// What the agent can reach.
@@ -181,6 +184,9 @@ pub enum AgentEvent {
     },
     /// It says this: whole lines, without the last line break.
     Text(String),
+    /// It gives the answer that it was asked for, as JSON. Without a protocol of its own an agent says
+    /// it as text.
+    Answer(String),
     /// It does something of which nothing can be told yet: it writes half a line.
     Pulse,
     /// It thinks this.

@@ -137,6 +137,17 @@ impl Profile {
         Ok(())
     }
 
+    /// Whether an agent of `framework` can be asked for one answer and do nothing else meanwhile; why
+    /// not, in a sentence without its subject.
+    pub fn check_answers(framework: Framework) -> Result<(), &'static str> {
+        match framework {
+            Framework::ClaudeCode | Framework::Codex | Framework::Shell => Ok(()),
+            Framework::Gemini | Framework::Opencode | Framework::Acp => {
+                Err("cannot be kept from its tools by the Agent Client Protocol")
+            }
+        }
+    }
+
     fn check_tools(&self, framework: Framework) -> Result<(), String> {
         if self.allowed_tools.is_empty() {
             return Ok(());
@@ -432,6 +443,7 @@ mod tests {
             inputs: None,
             feedback: None,
             session: None,
+            answer: None,
             environment: environment.with("TRACKER_TOKEN", TOKEN).with("DOCS_TOKEN", TOKEN),
             sandbox: walls,
             deadline: None,
@@ -456,6 +468,25 @@ mod tests {
         insta::assert_snapshot!("claude", launched(&ClaudeCode, &tools));
         let tools = ["mcp__docs", "mcp__tracker__find"];
         insta::assert_snapshot!("codex", launched(&CodexServer, &tools));
+    }
+
+    #[test]
+    fn who_is_asked_for_an_answer_gets_its_schema_and_no_tools() {
+        let answer = Some(serde_json::json!({ "type": "object" }));
+        let spec = RunSpec { answer, ..spec(whole(&[])) };
+        let words = ClaudeCode.words(&spec, "Read it.").unwrap();
+        assert_eq!(words.files, []);
+        insta::assert_snapshot!("claude_answers", words.program.join("\n"));
+        let words = CodexServer.words(&spec, "Read it.").unwrap();
+        let mut protocol = CodexServer.protocol(&spec, "Read it.");
+        let steps = protocol.hear(r#"{"id":"thread","result":{"thread":{"id":"t"}}}"#);
+        let turn = steps.into_iter().filter_map(|step| match step {
+            Step::Write(letter) => Some(letter.line),
+            Step::Tell(_) | Step::Over(_) | Step::Kill(_) => None,
+        });
+        let turn: String = turn.collect();
+        let told = format!("{}\n{}{turn}", words.program.join("\n"), words.opening);
+        insta::assert_snapshot!("codex_answers", told);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) fn launch(
     (launch.program, launch.afterwards) = (walled.program, walled.afterwards);
     launch.environment = environment;
     launch.input = input;
-    launch.agent_socket = true;
+    launch.agent_socket = spec.answer.is_none();
     launch.deadline = spec.deadline;
     launch.grace = spec.grace;
     launch.limits = spec.limits;

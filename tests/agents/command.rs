@@ -37,6 +37,7 @@ fn spec(desk: &Desk, command: &str) -> RunSpec {
         inputs: None,
         feedback: None,
         session: None,
+        answer: None,
         environment: environment.unwrap(),
         sandbox: sandbox::Request {
             kind: sandbox::Kind::None,

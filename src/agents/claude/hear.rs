@@ -290,6 +290,9 @@ impl Claude {
                 steps.extend(self.denied(tool));
             }
         }
+        if !message["structured_output"].is_null() {
+            steps.extend(tell(AgentEvent::Answer(message["structured_output"].to_string())));
+        }
         if message["queued_turn_count"].as_u64().unwrap_or_default() == 0 {
             steps.push(Step::Over(verdict(message, &self.before)));
             self.before = Before::default();

@@ -60,23 +60,28 @@ impl Dialect for ClaudeCode {
 
     fn words(&self, spec: &RunSpec, prompt: &str) -> Result<Words, Error> {
         let mut program = self.program(&spec.profile)?;
-        let fixed = [
-            "-p",
-            "--verbose",
-            "--input-format=stream-json",
-            "--output-format=stream-json",
-            "--permission-prompt-tool=stdio",
-        ];
+        let fixed =
+            ["-p", "--verbose", "--input-format=stream-json", "--output-format=stream-json"];
         program.extend(fixed.map(str::to_owned));
-        program.extend(options(spec));
+        let files = match &spec.answer {
+            Some(_) => Vec::new(),
+            None => {
+                program.push("--permission-prompt-tool=stdio".to_owned());
+                program.extend(rights(spec));
+                vec![(servers_file(spec), servers(spec))]
+            }
+        };
+        program.extend(options(&spec.profile));
         program.extend(spec.session.iter().map(|session| format!("--resume={}", session.id)));
         program.extend(spec.profile.args.iter().cloned());
+        // Last, so that no argument takes it back.
+        program.extend(spec.answer.iter().flat_map(of_answer));
         Ok(Words {
             program,
             starts: None,
             environment: environment(spec),
             opening: user("prompt", prompt).line + "\n",
-            files: vec![(servers_file(spec), servers(spec))],
+            files,
         })
     }
 
@@ -85,21 +90,37 @@ impl Dialect for ClaudeCode {
     }
 }
 
-/// What it may do, with which tools and which model.
-fn options(spec: &RunSpec) -> Vec<String> {
+/// What it may do, and with which tools.
+fn rights(spec: &RunSpec) -> Vec<String> {
     let mode = match spec.profile.permissions {
         Permissions::Ask => "default",
         Permissions::Edits => "acceptEdits",
         Permissions::All => "bypassPermissions",
     };
-    let profile = &spec.profile;
-    let mut options = vec![
+    let mut rights = vec![
         "--strict-mcp-config".to_owned(),
         format!("--permission-mode={mode}"),
         format!("--mcp-config={}", servers_file(spec).display()),
         format!("--allowedTools=mcp__{}", tools::SERVER),
     ];
-    options.extend(profile.allowed_tools.iter().map(|tool| format!("--allowedTools={tool}")));
+    let allowed = spec.profile.allowed_tools.iter();
+    rights.extend(allowed.map(|tool| format!("--allowedTools={tool}")));
+    rights
+}
+
+/// It answers by a schema and has no tools; what would prompt is refused.
+fn of_answer(schema: &Value) -> Vec<String> {
+    vec![
+        "--strict-mcp-config".to_owned(),
+        "--permission-mode=default".to_owned(),
+        "--tools=".to_owned(),
+        format!("--json-schema={schema}"),
+    ]
+}
+
+/// With which model and words.
+fn options(profile: &Profile) -> Vec<String> {
+    let mut options = Vec::new();
     options.extend(profile.model.iter().map(|model| format!("--model={model}")));
     let added = |text: &String| format!("--append-system-prompt={text}");
     options.extend(profile.system_prompt.iter().map(added));

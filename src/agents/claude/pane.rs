@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::agents::claude::hear::Claude;
 use crate::agents::claude::verdict::signed_out;
-use crate::agents::claude::{FLOOR, environment, options, servers, servers_file};
+use crate::agents::claude::{FLOOR, environment, options, rights, servers, servers_file};
 use crate::agents::process::Launcher;
 use crate::agents::talk::attended::{demand_tmux, home, is_furnished, own_place, typed, words};
 use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip};
@@ -61,7 +61,8 @@ impl Dialect for ClaudePane {
 
     fn words(&self, spec: &RunSpec, prompt: &str) -> Result<Words, Error> {
         let mut program = self.program(&spec.profile)?;
-        program.extend(options(spec));
+        program.extend(rights(spec));
+        program.extend(options(&spec.profile));
         let session = session_of(spec);
         let option = if spec.session.is_some() { "resume" } else { "session-id" };
         program.push(format!("--{option}={session}"));

@@ -44,10 +44,19 @@ pub struct Codex {
     trouble: Option<String>,
     open: BTreeMap<String, Open>,
     interrupts: u32,
+    /// The schema of the answer that it is asked for.
+    schema: Option<Value>,
+    /// The last message.
+    said: Option<String>,
 }
 
 impl Codex {
-    pub(super) fn new(session: Option<Session>, servers: Vec<String>, prompt: &str) -> Self {
+    pub(super) fn new(
+        session: Option<Session>,
+        servers: Vec<String>,
+        prompt: &str,
+        schema: Option<Value>,
+    ) -> Self {
         Self {
             resumes: session.is_some(),
             session: session.unwrap_or_default(),
@@ -61,6 +70,8 @@ impl Codex {
             trouble: None,
             open: BTreeMap::new(),
             interrupts: 0,
+            schema,
+            said: None,
         }
     }
 }
@@ -136,7 +147,10 @@ impl Codex {
 
     fn begun(&mut self, result: &Value) -> Vec<Step> {
         self.session.id = text_of(&result["thread"], "id");
-        let params = json!({ "threadId": self.session.id, "input": input(&self.prompt) });
+        let mut params = json!({ "threadId": self.session.id, "input": input(&self.prompt) });
+        if let Some(schema) = &self.schema {
+            params["outputSchema"] = schema.clone();
+        }
         vec![
             Step::Tell(AgentEvent::Started {
                 session: Some(self.session.clone()),
@@ -154,7 +168,12 @@ impl Codex {
                 vec![]
             }
             "item/started" => started(&params["item"]),
-            "item/completed" => completed(&params["item"]),
+            "item/completed" => {
+                if params["item"]["type"] == "agentMessage" {
+                    self.said = Some(text_of(&params["item"], "text"));
+                }
+                completed(&params["item"])
+            }
             "thread/tokenUsage/updated" => self.usage(&params["tokenUsage"]["total"]),
             "account/rateLimits/updated" => self.limits(&params["rateLimits"]),
             "mcpServer/startupStatus/updated" => self.server(params),
@@ -179,7 +198,10 @@ impl Codex {
                     Some("failed") => self.failed(&turn["error"]),
                     _ => TurnOutcome::Failed { why: "the turn was interrupted".to_owned() },
                 };
-                vec![Step::Over(outcome)]
+                // The schema holds for the last message alone.
+                let answer = self.said.take().filter(|_| self.schema.is_some());
+                let answer = answer.map(|said| Step::Tell(AgentEvent::Answer(said)));
+                answer.into_iter().chain([Step::Over(outcome)]).collect()
             }
             "item/commandExecution/outputDelta" => tell(AgentEvent::Pulse),
             // Warnings, names, states: nothing that changes what is done or said.
@@ -413,7 +435,10 @@ mod tests {
             ("writes", include_str!("streams/writes.jsonl")),
         ];
         for (name, stream) in streams {
-            insta::assert_snapshot!(name, follows(&mut Codex::new(None, vec![], "do it"), stream));
+            insta::assert_snapshot!(
+                name,
+                follows(&mut Codex::new(None, vec![], "do it", None), stream)
+            );
         }
     }
 }

@@ -64,8 +64,10 @@ impl Dialect for CodexServer {
     fn words(&self, spec: &RunSpec, _: &str) -> Result<Words, Error> {
         let mut program = self.program(&spec.profile)?;
         program.push("app-server".to_owned());
-        program.extend(settings());
+        program.extend(settings(&SETTINGS));
         program.extend(spec.profile.args.iter().cloned());
+        // Last, so that no argument takes it back.
+        program.extend(spec.answer.iter().flat_map(|_| settings(&NO_TOOLS)));
         let client = json!({ "name": "taskloom", "version": env!("CARGO_PKG_VERSION") });
         let hello =
             json!({ "id": "hello", "method": "initialize", "params": { "clientInfo": client } });
@@ -76,20 +78,35 @@ impl Dialect for CodexServer {
     }
 
     fn protocol(&self, spec: &RunSpec, prompt: &str) -> Codex {
-        Codex::new(spec.session.clone(), servers(spec).into_keys().collect(), prompt)
+        let servers = servers(spec).into_keys().collect();
+        Codex::new(spec.session.clone(), servers, prompt, spec.answer.clone())
     }
 }
 
+/// What is switched off for an answer: all that the model could do beside saying it.
+const NO_TOOLS: [&str; 9] = [
+    "features.shell_tool=false",
+    "features.unified_exec=false",
+    "features.view_image=false",
+    "features.multi_agent=false",
+    "features.goals=false",
+    "features.apps=false",
+    "features.plugins=false",
+    "tools.view_image=false",
+    "web_search=disabled",
+];
+
 /// What holds for every one that Taskloom starts.
-fn settings() -> impl Iterator<Item = String> {
-    let settings = [
-        "check_for_update_on_startup=false",
-        // A snapshot of the shell is one of its environment: keys would lie in a file.
-        "features.shell_snapshot=false",
-        // What the model runs does not see keys either.
-        "shell_environment_policy.ignore_default_excludes=false",
-    ];
-    settings.into_iter().map(|setting| format!("--config={setting}"))
+const SETTINGS: [&str; 3] = [
+    "check_for_update_on_startup=false",
+    // A snapshot of the shell is one of its environment: keys would lie in a file.
+    "features.shell_snapshot=false",
+    // What the model runs does not see keys either.
+    "shell_environment_policy.ignore_default_excludes=false",
+];
+
+fn settings(of: &[&str]) -> impl Iterator<Item = String> {
+    of.iter().map(|setting| format!("--config={setting}"))
 }
 
 /// When it asks, and what its own sandbox lets through.
@@ -99,6 +116,8 @@ fn rights(spec: &RunSpec) -> (&'static str, &'static str) {
         Permissions::Edits => ("on-request", "workspace-write"),
         Permissions::All => ("never", "danger-full-access"),
     };
+    let (approval, own) =
+        if spec.answer.is_some() { ("untrusted", "read-only") } else { (approval, own) };
     match spec.sandbox.kind {
         Kind::None => (approval, own),
         // A wall within the wall could not be built.
@@ -109,6 +128,9 @@ fn rights(spec: &RunSpec) -> (&'static str, &'static str) {
 /// Taskloom's own tools, and the servers of the profile, by name. Variables are named, and it
 /// passes on what it has in its environment.
 fn servers(spec: &RunSpec) -> BTreeMap<String, Value> {
+    if spec.answer.is_some() {
+        return BTreeMap::new();
+    }
     let own = json!({
         "command": tools::command(spec), "args": tools::ARGS, "env": tools::environment(spec),
         // What an agent says to Taskloom needs nobody's leave.

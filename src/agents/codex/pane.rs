@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::agents::codex::verdict::verdict;
-use crate::agents::codex::{FLOOR, rights, servers, settings, spent};
+use crate::agents::codex::{FLOOR, SETTINGS, rights, servers, settings, spent};
 use crate::agents::process::Launcher;
 use crate::agents::talk::attended::{demand_tmux, is_furnished, own_place, typed, words};
 use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip, tell, text_of};
@@ -60,7 +60,7 @@ impl Dialect for CodexPane {
         let (approval, sandbox) = rights(spec);
         program.push(format!("--ask-for-approval={approval}"));
         program.push(format!("--sandbox={sandbox}"));
-        program.extend(settings());
+        program.extend(settings(&SETTINGS));
         let servers = servers(spec).into_iter();
         let servers = servers
             .map(|(name, server)| format!("--config=mcp_servers.{name}={}", in_toml(&server)));

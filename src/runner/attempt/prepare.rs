@@ -259,6 +259,7 @@ impl Attempt<'_> {
             inputs: Some(self.dir.join("inputs.json")),
             feedback: None,
             session: None,
+            answer: None,
             environment,
             sandbox: walls,
             deadline: Some(self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout)),

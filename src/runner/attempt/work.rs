@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::agents::process::log_path;
 use crate::agents::signals::{Signal, Signalled};
 use crate::agents::{AgentEvent, AgentRun, Command, TurnOutcome, tools};
+use crate::ids::ProfileName;
 use crate::notify::Output;
 use crate::runner::attempt::prepare::agent_trouble;
 use crate::runner::attempt::record::Record;
@@ -16,7 +17,7 @@ use crate::runner::instructions::SPEAK;
 use crate::runner::job::{Report, StepFailure, ToAttempt};
 use crate::state::{
     Answer, AttemptOutcome, FailureClass, ParkReason, Party, Question, SILENCE_FROM, Session,
-    Steer, Usage,
+    Spent, Steer, Usage,
 };
 
 /// How many lines of output a failure repeats; the rest is in the log.
@@ -243,6 +244,8 @@ impl Attempt<'_> {
                 let asked = record.ask(id, &text, &choices);
                 self.put(asked, record);
             }
+            // It is asked for none.
+            AgentEvent::Answer(_) => {}
             AgentEvent::Unknown(value) => record.transcribe(&json!({ "unknown": value })),
             AgentEvent::Garbage(line) => record.transcribe(&json!({ "garbage": line })),
             AgentEvent::Pulse | AgentEvent::Background { .. } | AgentEvent::TurnEnd { .. } => {}
@@ -295,6 +298,18 @@ impl Attempt<'_> {
         record.goes_by(session, None);
         if let Some(spent) = record.spend(usage) {
             self.reporter.report(Report::Spent(spent));
+        }
+    }
+
+    /// The same for an agent beside the one that does the work: by which model and profile.
+    pub(super) fn spent_by(
+        &self,
+        record: &mut Record,
+        usage: Usage,
+        (model, profile): (Option<String>, Option<ProfileName>),
+    ) {
+        if let Some(spent) = record.spend(usage) {
+            self.reporter.report(Report::Spent(Spent { model, profile, ..spent }));
         }
     }
 

@@ -20,10 +20,10 @@ use crate::runner::attempt::verify::collect::Collected;
 use crate::runner::attempt::{Attempt, Break, Ears};
 use crate::runner::files;
 use crate::runner::instructions::{REVIEW_NUDGE, review_brief};
-use crate::runner::job::{Report, StepFailure};
+use crate::runner::job::StepFailure;
 use crate::runner::project::trouble;
 use crate::runner::shop::Chosen;
-use crate::state::{AttemptOutcome, FailureClass, ParkReason, Party, Spent};
+use crate::state::{AttemptOutcome, FailureClass, ParkReason, Party};
 
 /// How much of a change the reviewer is shown at once; the rest is in its checkout.
 const DIFF_BYTES_MAX: usize = 200_000;
@@ -134,6 +134,7 @@ impl Attempt<'_> {
             inputs: None,
             feedback: None,
             session: None,
+            answer: None,
             environment,
             sandbox,
             deadline: Some(self.spec().timeout.unwrap_or(self.shop.options.attempt_timeout)),
@@ -193,10 +194,7 @@ impl Attempt<'_> {
                 Some(AgentEvent::Text(text)) => self.say(Output::Text(text + "\n")),
                 Some(AgentEvent::Started { model, .. }) => by = model,
                 Some(AgentEvent::Usage { usage, .. }) => {
-                    if let Some(spent) = record.spend(usage) {
-                        let (model, profile) = (by.clone(), profile.cloned());
-                        self.reporter.report(Report::Spent(Spent { model, profile, ..spent }));
-                    }
+                    self.spent_by(record, usage, (by.clone(), profile.cloned()));
                 }
                 Some(AgentEvent::TurnEnd { outcome: TurnOutcome::Completed, .. }) => match word {
                     Some(word) => return Ok(word),
