@@ -26,6 +26,7 @@ pub const POINTS: &[&str] = &[
     "shim.filed",
     "attempt.collected",
     "attempt.gated",
+    "attempt.plan-asked",
     "attempt.pointed",
     "attempt.remembered",
     "attempt.done",

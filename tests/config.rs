@@ -97,6 +97,8 @@ fn bad_files_are_told_what_is_wrong_and_where() {
         "monitoring: {stuck_after: 1s}",
         "archive: {after: never}",
         "memory: {per_prompt: 21}",
+        "plans: {parser: nobody}",
+        "agents: {x: {framework: opencode}}\nplans: {parser: x}",
         "git: {merge_method: octopus}",
         "projects: [{id: a, link: /x}, {id: a, link: /y}]",
         "isolation: {sandbox: wood}",

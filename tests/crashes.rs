@@ -197,6 +197,7 @@ const ELSEWHERE: &[&str] = &[
     "watch.begun",
     "watch.done",
     "log.pressed",
+    "attempt.plan-asked",
 ];
 
 /// Dies at each of the points, one process after the other.

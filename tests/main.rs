@@ -19,6 +19,7 @@ mod model;
 mod pictures;
 mod plans;
 mod queue;
+mod readers;
 mod reload;
 mod runs;
 mod sandboxes;

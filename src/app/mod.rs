@@ -37,7 +37,7 @@ use crate::hooks;
 use crate::http;
 use crate::notify::{Notifier, Streams, ThreadFactory};
 use crate::orchestrator::{self, Doors, Handle, Receipt, Role, Scope, Submission};
-use crate::runner::{self, Layout, Shop};
+use crate::runner::{self, Layout, Parser, Shop};
 use crate::state::ProjectRecord;
 use crate::store::{self, Access, Holder, OwnerLock, SqliteStore, Store};
 use crate::time::{Clock as _, SystemClock};
@@ -442,9 +442,16 @@ fn runner_options(
         co_authors: config.git.co_authors.clone(),
         identity: Identity::new(&config.git.author_name, &config.git.author_email)?,
         memories: config.memory.enabled.then_some(config.memory.per_prompt),
+        parser: parser(config),
         floor: disk_floor(config),
         helper: std::env::current_exe().context("this program does not find itself")?,
     })
+}
+
+/// Who reads plans, and what holds for them.
+fn parser(config: &Config) -> Option<Parser> {
+    let profile = config.plan_parser.clone()?;
+    Some(Parser { profile, rules: config.plans })
 }
 
 /// What must stay free where the worktrees are.

@@ -114,6 +114,9 @@ fn shown(
         plan.digest
     );
     let _ = writeln!(text, "{}\n", standing(view, task, plan));
+    if let Some(reader) = &plan.reader {
+        let _ = writeln!(text, "{}\n", words::visible(&reader.sentence()));
+    }
     if let Some(why) = &plan.problem {
         let _ = writeln!(text, "{}\n", words::visible(why));
     }

@@ -81,6 +81,8 @@ pub struct Config {
     pub git: GitOptions,
     /// How plans are turned into tasks.
     pub plans: crate::plan::Rules,
+    /// The profile that makes steps of plans in words; `None`: rules do.
+    pub plan_parser: Option<ProfileName>,
     /// What tasks remember of each other.
     pub memory: Memory,
     /// Nothing is prepared while less than this is free, in MiB.

@@ -1,9 +1,14 @@
 //! How plans become tasks, as the file says it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
-use crate::config::raw::Whole;
+use crate::agents::Profile;
+use crate::config::AgentProfile;
+use crate::config::raw::{Whole, name};
 use crate::failure::Failure;
+use crate::ids::ProfileName;
 use crate::plan::{Rules, STEPS_MAX};
 
 /// Deeper plans than this are a circle of agents that plan.
@@ -15,16 +20,36 @@ pub(super) struct RawPlans {
     max_depth: Option<Whole>,
     max_steps: Option<Whole>,
     auto_approve: Option<bool>,
+    parser: Option<String>,
 }
 
 impl RawPlans {
-    pub(super) fn check(self) -> Result<Rules, Failure> {
+    /// What holds for plans, and who makes steps of them if rules do not.
+    pub(super) fn check(
+        self,
+        agents: &BTreeMap<ProfileName, AgentProfile>,
+    ) -> Result<(Rules, Option<ProfileName>), Failure> {
         let usual = Rules::default();
-        Ok(Rules {
+        let rules = Rules {
             max_depth: within("max_depth", self.max_depth, 0, DEPTH_MAX, usual.max_depth)?,
             max_steps: within("max_steps", self.max_steps, 1, STEPS_MAX, usual.max_steps)?,
             auto_approve: self.auto_approve.unwrap_or(usual.auto_approve),
-        })
+        };
+        let parser = self.parser.map(|id| name("`plans.parser`", &id)).transpose()?;
+        if let Some(parser) = &parser {
+            let Some(profile) = agents.get(parser) else {
+                return Err(Failure::config(format!("`plans.parser` names `{parser}`"))
+                    .hint("add it under `agents:`, or name one that is there"));
+            };
+            Profile::check_answers(profile.framework).map_err(|why| {
+                let word = profile.framework.word();
+                Failure::config(format!(
+                    "`plans.parser` names `{parser}` of framework `{word}`, which {why}"
+                ))
+                .hint("name one of framework `claude_code`, `codex` or `shell`")
+            })?;
+        }
+        Ok((rules, parser))
     }
 }
 

@@ -233,6 +233,7 @@ impl Raw {
             return Err(Failure::config(format!("`default_agent` names `{missing}`"))
                 .hint("add it under `agents:`, or name one that is there"));
         }
+        let (plans, plan_parser) = self.plans.check(&agents)?;
         let zone = zone(self.time_zone.as_deref())?;
         let retention = self.retention.check(None);
         let http = self.http.map(RawHttp::check).transpose()?;
@@ -277,7 +278,8 @@ impl Raw {
             watching: watch::watching(self.monitoring, self.archive)?,
             on_shutdown: self.on_shutdown.check(),
             git: self.git.check(),
-            plans: self.plans.check()?,
+            plans,
+            plan_parser,
             memory: self.memory.check()?,
             disk_free_min_mib: self.disk_free_min_mib.map_or(DISK_FREE_MIN_MIB_DEFAULT, |n| n.0),
             github,

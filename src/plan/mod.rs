@@ -4,6 +4,7 @@
 //! ends, costs little and yields few tasks. This module must not know who wrote it or what becomes
 //! of it.
 
+mod answer;
 mod fragment;
 mod markdown;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::{self, Problem};
 use crate::ids::TaskId;
 
+pub use answer::{ANSWER_BYTES_MAX, Unfit, answered, schema};
 pub use fragment::write;
 
 /// The longest plan that is read. A long one has a few pages; what is longer is a log.
@@ -101,16 +103,13 @@ pub fn read(text: &str, steps_max: u32) -> Result<Reading, Unreadable> {
     if body.opts_out() {
         return Ok(Reading::OptedOut);
     }
-    let max = steps_max.clamp(1, STEPS_MAX) as usize;
     if let Some((line, source)) = body.graph() {
-        return of_graph(line, &source, max);
+        return of_graph(line, &source, most(steps_max));
     }
-    let mut found = body.steps();
+    let (found, dropped) = fitted(body.steps(), steps_max);
     if found.is_empty() {
         return Err(Unreadable::Empty);
     }
-    let dropped = found.len().saturating_sub(max);
-    found.truncate(max);
     let chained = (0..).zip(found).map(|(at, (title, text)): (u32, _)| Step {
         id: None,
         title: Some(short(&title))
@@ -120,6 +119,29 @@ pub fn read(text: &str, steps_max: u32) -> Result<Reading, Unreadable> {
         after: at.checked_sub(1).into_iter().collect(),
     });
     Ok(Reading::Steps { steps: chained.collect(), dropped })
+}
+
+/// Whether a plan says in words alone what it asks for, so that an agent may be asked what that is.
+/// A graph is its author's own word, and who opts out is left alone.
+pub fn in_words(text: &str) -> bool {
+    if text.len() > PLAN_BYTES_MAX || text.trim().is_empty() {
+        return false;
+    }
+    let text = clean(text);
+    let body = markdown::Body::of(&text);
+    !body.opts_out() && body.graph().is_none()
+}
+
+/// How many steps there may be.
+fn most(steps_max: u32) -> usize {
+    steps_max.clamp(1, STEPS_MAX) as usize
+}
+
+/// The first of them, as many as there may be, and how many are left out.
+fn fitted<T>(mut found: Vec<T>, steps_max: u32) -> (Vec<T>, usize) {
+    let dropped = found.len().saturating_sub(most(steps_max));
+    found.truncate(most(steps_max));
+    (found, dropped)
 }
 
 /// The tasks of a graph whose source stands below line `above` of the plan.

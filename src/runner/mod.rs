@@ -27,6 +27,6 @@ pub use layout::{
     Layout, OldLogs, are_deleted, delete_old, log_files, log_name, old_logs, open_log, tidy,
     transcript,
 };
-pub use shop::{AgentProfile, Credentials, Lore, OnGitHub, Options, Shop, SignIn};
+pub use shop::{AgentProfile, Credentials, Lore, OnGitHub, Options, Parser, Shop, SignIn};
 pub use walls::probe as probe_wall;
 pub use waste::Waste;

@@ -130,7 +130,7 @@ pub struct Spent {
     pub usage: Usage,
     /// By which model, if the agent says.
     pub model: Option<String>,
-    /// By which profile, if it was not the one that does the work: a reviewer's.
+    /// By which profile, if it was not the one that does the work: a reviewer's, or a plan's reader's.
     pub profile: Option<ProfileName>,
 }
 

@@ -25,9 +25,9 @@ pub use ledger::{LAST_TURN, LedgerLine, LedgerSum, Spent, Tokens, Usage};
 pub use record::{
     After, Answer, Approval, AttemptRecord, Attention, Booked, ByHand, Decision, Delivered, Ending,
     Growth, HookOrigin, LaneCheck, LaneRecord, Memory, MemoryPlace, MergeMethod, Moving, Objection,
-    OverBudget, Part, PlanDecision, PlanFound, PlanRecord, ProjectRecord, ProjectSettings,
-    PullNews, PullStanding, Question, Remembered, RunOptions, RunRecord, SILENCE_FROM, Steer,
-    TaskFailure, TaskMore, TaskRecord, Told, Watched, Weight,
+    OverBudget, Part, PlanDecision, PlanFound, PlanReader, PlanReading, PlanRecord, ProjectRecord,
+    ProjectSettings, PullNews, PullStanding, Question, Remembered, RunOptions, RunRecord,
+    SILENCE_FROM, Steer, TaskFailure, TaskMore, TaskRecord, Told, Watched, Weight,
 };
 pub use run::{Outcome, RunEvent, RunState};
 pub use task::{BlockedOn, TaskEvent, TaskState};

@@ -5,7 +5,7 @@ use std::process::Child;
 
 use serde_json::{Value, json};
 
-use super::stage::{KEY, Stage, bash, done, file, now, over, signal, table};
+use super::stage::{KEY, PLAN, Stage, bash, done, file, now, over, signal, steps, table};
 use crate::model::{Step, refuse, say, tool};
 use crate::world::{bwrap, ended, signal as kill, tmux, until};
 
@@ -157,6 +157,30 @@ fn its_profile_gives_it_a_system_prompt_a_server_and_tools() {
     let doctor = stage.doctor().out;
     assert!(doctor.contains("uses Bash(touch *), mcp__tracker__status unasked"), "{doctor}");
     assert!(doctor.contains("MCP server `tracker`: /"), "{doctor}");
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_plan_is_read_by_a_schema_without_tools_whatever_the_profile_may() {
+    let Some(stage) = Stage::claude() else { return };
+    let stage = stage.with_parser("trusted");
+    stage.model.script("reads", [tool("StructuredOutput", steps())]);
+    let plan = signal("plan", json!({ "text": PLAN }));
+    stage.model.script("planned", [plan, done("planned it"), over()]);
+    let (shown, asked) =
+        stage.plan_is_read(["first", "second"].map(|name| vec![file(name), done(name), over()]));
+    assert!(shown.contains("agent `trusted` read the plan"), "{shown}");
+    let tools = asked["tools"].as_array().unwrap();
+    let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert!(!names.iter().any(|name| name.starts_with("mcp__")), "{names:?}");
+    assert!(!names.contains(&"Bash") && !names.contains(&"Read"), "{names:?}");
+    let answer = tools.iter().find(|tool| tool["name"] == "StructuredOutput").unwrap();
+    assert_eq!(answer["input_schema"]["properties"]["steps"]["type"], "array");
+    assert_eq!(stage.file("second.txt"), "hello\n");
+    // What it cost is the task's, and its own profile's.
+    let usage = stage.world.json(&["usage", "--by", "profile"]);
+    let rows = usage["rows"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["name"] == "trusted"), "{usage}");
     stage.nothing_is_left();
 }
 

@@ -4,7 +4,7 @@ use std::process::Child;
 
 use serde_json::json;
 
-use super::stage::{KEY, Stage, over, table};
+use super::stage::{KEY, PLAN, Stage, over, steps, table};
 use crate::model::{Step, refuse, say, tool};
 use crate::world::{ended, signal as kill, tmux, until};
 
@@ -198,5 +198,24 @@ fn a_usage_limit_parks_the_task_until_its_reset_and_the_thread_goes_on() {
     assert!(super::stage::now() >= reset);
     assert!(stage.model.asked("parked").last().unwrap().body.to_string().contains("echo hello"));
     stage.world.holds_nowhere(KEY);
+    stage.nothing_is_left();
+}
+
+#[test]
+fn a_plan_is_read_by_a_schema_without_tools_whatever_the_profile_may() {
+    let Some(stage) = Stage::codex() else { return };
+    let stage = stage.with_parser("codex");
+    stage.model.script("reads", [say(&steps().to_string())]);
+    let plan = tool("mcp__taskloom/plan", json!({ "text": PLAN }));
+    stage.model.script("planned", [plan, done("planned it"), over()]);
+    let (shown, asked) =
+        stage.plan_is_read(["first", "second"].map(|name| vec![file(name), done(name), over()]));
+    assert!(shown.contains("agent `codex` read the plan"), "{shown}");
+    let schema = &asked["text"]["format"]["schema"];
+    assert_eq!(schema["properties"]["steps"]["type"], "array", "{asked}");
+    let tools = asked["tools"].as_array().unwrap();
+    let names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+    assert_eq!(names, ["request_user_input"]);
+    assert_eq!(stage.file("second.txt"), "hello\n");
     stage.nothing_is_left();
 }

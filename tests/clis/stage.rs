@@ -181,6 +181,33 @@ impl Stage {
         self
     }
 
+    /// Plans are read by a profile.
+    pub(crate) fn with_parser(self, profile: &str) -> Self {
+        let config = std::fs::read_to_string(self.world.path("config.yaml")).unwrap();
+        let config = format!("{config}\nplans: {{parser: {profile}}}\n");
+        self.world.write("config.yaml", &config);
+        self
+    }
+
+    /// A plan in words is read as two steps; both are done once a person approves them. What `plan show`
+    /// says of it is returned, and what the model was asked.
+    pub(crate) fn plan_is_read(&self, does: [Vec<Step>; 2]) -> (String, Value) {
+        let said = self.run(&self.graph("planned", "    plan: true\n"));
+        assert_eq!(said.code, 3, "{}\n{}", said.out, said.err);
+        let shown = self.world.taskloom(&["plan", "show", "work"]).out;
+        assert!(shown.contains("2. Then this"), "{shown}");
+        let asked = self.model.asked("reads");
+        assert_eq!(asked.len(), 1, "it is asked once");
+        let [first, second] = does;
+        self.model.script("first", first);
+        self.model.script("second", second);
+        assert_eq!(self.world.taskloom(&["plan", "approve", "work"]).code, 0);
+        let said = self.run(&self.world.path("planned.yaml"));
+        assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+        assert_eq!(self.model.asked("reads").len(), 1);
+        (shown, asked[0].body.clone())
+    }
+
     /// The server ran, and its token was on no command line.
     pub(crate) fn token_was_seen_by_nobody(&self) {
         assert_eq!(std::fs::read_to_string(self.world.path("seen")).unwrap(), "");
@@ -288,6 +315,17 @@ impl Stage {
 #[expect(clippy::disallowed_methods, reason = "the program that is tested reads the clock too")]
 pub(crate) fn now() -> i64 {
     chrono::Utc::now().timestamp()
+}
+
+/// A plan in words, which the script `reads` is for.
+pub(crate) const PLAN: &str = "First this, then that. Do as [[reads]] says.";
+
+/// What is to be answered to it.
+pub(crate) fn steps() -> Value {
+    json!({ "steps": [
+        { "title": "First that", "text": "Do as [[first]] says.", "after": [] },
+        { "title": "Then this", "text": "Do as [[second]] says.", "after": [0] },
+    ] })
 }
 
 /// It ends its turn.

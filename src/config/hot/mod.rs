@@ -91,6 +91,7 @@ pub const KEYS: &[(&str, When)] = &[
     ("plans.max_depth", Restart),
     ("plans.max_steps", Restart),
     ("plans.auto_approve", Restart),
+    ("plans.parser", AtOnce),
     ("memory.enabled", AtOnce),
     ("memory.per_prompt", AtOnce),
     ("disk_free_min_mib", AtOnce),

@@ -22,6 +22,9 @@ const NAMED_MAX: usize = 6;
 /// The most of an error, a question or a reason that a notice shows; the rest is in the log.
 const LINES_UNITS_MAX: usize = 1_000;
 
+/// How much is said of who read a plan: the steps matter more.
+const READER_UNITS_MAX: usize = 300;
+
 /// The longest name of a thread (Discord's channel reference).
 const THREAD_NAME_CHARS_MAX: usize = 100;
 
@@ -456,6 +459,9 @@ fn plan_file(plan: &PlanRecord) -> Attachment {
 pub fn plan(view: &RunView, task: TaskIx) -> Option<Post> {
     let plan = view.tasks[task.at()].plan()?;
     let mut text = why(view, task);
+    if let Some(reader) = &plan.reader {
+        let _ = write!(text, "\n{}", fit(&inline(&reader.sentence()), READER_UNITS_MAX));
+    }
     for (at, step) in plan.steps.iter().enumerate() {
         let _ = write!(text, "\n{}. {}", at + 1, fit(&inline(&step.title), 80));
     }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use crate::failure::Failure;
 use crate::graph::{self, Frontier, Graph, TaskIx};
 use crate::ids::TaskId;
@@ -16,7 +18,8 @@ use crate::plan::{self, PLAN_BYTES_MAX, Reading, Rules};
 use crate::runner::RunInfo;
 use crate::scheduler::ReadyIndex;
 use crate::state::{
-    Growth, Part, PlanDecision, PlanFound, PlanRecord, Subject, TaskEvent, TaskRecord, What,
+    Growth, Part, PlanDecision, PlanFound, PlanReading, PlanRecord, Subject, TaskEvent, TaskRecord,
+    What,
 };
 use crate::store;
 
@@ -67,8 +70,15 @@ pub(crate) fn grown(
 
 /// A plan with what it comes to; `None` if it says that it is not for this.
 pub(crate) fn understood(rules: Rules, found: PlanFound) -> Option<PlanRecord> {
-    let PlanFound { file, text } = found;
-    let read = plan::read(&text, rules.max_steps);
+    let PlanFound { file, text, read } = found;
+    let (by_agent, reader) = match read {
+        Some(PlanReading { reader, steps, dropped }) if reader.failed.is_none() => {
+            (Some(Reading::Steps { steps, dropped }), Some(reader))
+        }
+        other => (None, other.map(|reading| reading.reader)),
+    };
+    let named = by_agent.is_some();
+    let read = by_agent.map_or_else(|| plan::read(&text, rules.max_steps), Ok);
     let mut text = plan::clean(&text);
     let end = (0..=text.len().min(PLAN_BYTES_MAX)).rev().find(|at| text.is_char_boundary(*at));
     text.truncate(end.unwrap_or(0));
@@ -77,10 +87,14 @@ pub(crate) fn understood(rules: Rules, found: PlanFound) -> Option<PlanRecord> {
         Ok(Reading::OptedOut) => return None,
         Err(why) => (Vec::new(), 0, Some(why.to_string())),
     };
-    let mut digest = digest(&text);
+    // Rules find the same again in the same text, an agent may not.
+    let mut digest = match named {
+        true => digest(&format!("{text}{}", json!(steps))),
+        false => digest(&text),
+    };
     digest.truncate(DIGEST_CHARS);
     let (edited_by, decided) = (None, None);
-    Some(PlanRecord { file, text, digest, steps, dropped, problem, edited_by, decided })
+    Some(PlanRecord { file, text, digest, steps, dropped, reader, problem, edited_by, decided })
 }
 
 impl Run {

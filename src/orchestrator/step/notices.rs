@@ -125,6 +125,9 @@ impl Run {
                 (format!("task `{id}` has planned {count} task{s}"), lines)
             }
         };
+        if let Some(reader) = &plan.reader {
+            lines.insert(0, reader.sentence());
+        }
         if plan.dropped > 0 {
             lines.push(format!("{} more step(s) are left out: too many", plan.dropped));
         }

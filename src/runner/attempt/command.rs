@@ -18,7 +18,7 @@ use crate::state::FailureClass;
 const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 
 /// How often a command that is lost (a reboot, a kill from outside) is begun again.
-const LOST_MAX: u32 = 3;
+pub(crate) const LOST_MAX: u32 = 3;
 
 /// What a command came to.
 #[derive(Debug)]

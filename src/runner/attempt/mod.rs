@@ -248,6 +248,7 @@ impl Attempt<'_> {
                 self.step(Step::Working);
                 continue;
             }
+            self.read_plan(record, &mut ears).await?;
             if collected.commits == 0 {
                 return Ok(AttemptOutcome::NoChanges);
             }

@@ -206,7 +206,7 @@ impl Record {
                 self.outputs.push(Declared { path, action, category });
             }
             Signal::Note { to, text } => self.notes.push((to.to_string(), text)),
-            Signal::Plan { text } => self.plan = Some(PlanFound { file: None, text }),
+            Signal::Plan { text } => self.plan = Some(PlanFound { file: None, text, read: None }),
             // Only a reviewer's word on a change counts.
             Signal::Ask { .. }
             | Signal::Approve {}

@@ -1,7 +1,7 @@
 //! The end of every attempt: keep the work and the logs, give processes and worktree back, write
 //! down how it ended.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use crate::git::{Discard, RefName};
 use crate::graph::Teardown;
 use crate::ids::CommitId;
 use crate::runner::attempt::Attempt;
+use crate::runner::attempt::plans::reader_dirs;
 use crate::runner::attempt::record::Record;
 use crate::runner::files;
 use crate::runner::project::{told, trouble};
@@ -46,11 +47,18 @@ enum EndedAs {
     Stopped { kept: Option<CommitId> },
 }
 
-/// Ends every program that was begun in these directories and still runs.
+/// Where programs of an attempt are kept that Taskloom itself follows: agent, gate, and who reads its
+/// plan.
+fn program_dirs(dir: &Path, records: &Path) -> Vec<PathBuf> {
+    let readers = reader_dirs(records).filter(|dir| dir.exists());
+    [dir.to_owned(), records.to_owned()].into_iter().chain(readers).collect()
+}
+
+/// Ends every program of an attempt that still runs.
 pub(super) async fn end_programs(dir: &Path, records: &Path, grace: Duration) {
-    for dir in [dir, records] {
-        for stem in begun(dir) {
-            let found = process::adopt(dir, &stem, Cursor::default()).await;
+    for dir in program_dirs(dir, records) {
+        for stem in begun(&dir) {
+            let found = process::adopt(&dir, &stem, Cursor::default()).await;
             let Ok(Adopted::Running(mut program)) = found else { continue };
             program.stop(grace).await.ok();
             // How it ends is of no interest any more, only that it does.
@@ -162,8 +170,8 @@ impl Attempt<'_> {
     /// What did not work is a concern.
     pub(super) async fn tear_down(&self, outcome: &AttemptOutcome) -> Option<Concern> {
         // A supervisor that was killed could not take its sockets with it.
-        for dir in [&self.dir, &self.records] {
-            if let Err(error) = files::remove_all(dir, |name| name.ends_with(".sock")) {
+        for dir in program_dirs(&self.dir, &self.records) {
+            if let Err(error) = files::remove_all(&dir, |name| name.ends_with(".sock")) {
                 tracing::warn!(%error, dir = %dir.display(), "sockets are left behind");
             }
         }

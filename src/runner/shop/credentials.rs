@@ -73,6 +73,19 @@ impl Credentials {
                 ));
             }
         }
+        let signed = self.signed(framework, named)?;
+        given.variables.extend(signed.variables);
+        given.dirs.extend(signed.dirs);
+        Ok(given)
+    }
+
+    /// What an agent of a framework signs in with, and nothing to work with.
+    pub(crate) fn signed(
+        &self,
+        framework: Framework,
+        named: Option<&str>,
+    ) -> Result<Given, String> {
+        let mut given = Given::default();
         if framework == Framework::ClaudeCode {
             match self.sign_in(named)? {
                 Some(SignIn::ApiKey(key)) => {

@@ -21,6 +21,7 @@ use crate::git::{self, DiskFloor, Git, Identity, Method};
 use crate::graph::{AgentSpec, Framework, Graph, SandboxKind, TaskIx};
 use crate::ids::{CommitId, ProfileName, ProjectId};
 use crate::notify::Streams;
+use crate::plan::Rules;
 use crate::runner::attempt;
 use crate::runner::attempt::Stall;
 use crate::runner::job::{Executor, Job, Report, Reporter, RunInfo, StepFailure, ToAttempt};
@@ -70,10 +71,21 @@ pub struct Options {
     pub co_authors: BTreeMap<String, String>,
     /// How many earlier tasks an agent is told of; `None`: nothing is remembered.
     pub memories: Option<u32>,
+    /// Who makes steps of plans that say in words what they ask for; `None`: rules do.
+    pub parser: Option<Parser>,
     /// Nothing is prepared while less is free.
     pub floor: DiskFloor,
     /// The program that supervises and that agents call: this one.
     pub helper: PathBuf,
+}
+
+/// An agent that reads plans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parser {
+    /// Which.
+    pub profile: ProfileName,
+    /// What holds for plans.
+    pub rules: Rules,
 }
 
 /// The account on GitHub that some projects use.
@@ -335,6 +347,19 @@ impl Inner {
         let framework = self.agent_for(spec, begun)?.agent.kind();
         let named = graph.settings().anthropic_credential.as_deref();
         let given = self.options.credentials.of(framework, spec.isolation.token_tier, named);
+        given.map_err(|message| StepFailure::new(FailureClass::CannotStart, message))
+    }
+}
+
+impl Inner {
+    /// What an agent signs in with that only answers.
+    pub(crate) fn sign_in(
+        &self,
+        graph: &Graph,
+        framework: Framework,
+    ) -> Result<Given, StepFailure> {
+        let named = graph.settings().anthropic_credential.as_deref();
+        let given = self.options.credentials.signed(framework, named);
         given.map_err(|message| StepFailure::new(FailureClass::CannotStart, message))
     }
 }

@@ -164,7 +164,7 @@ impl Outside {
                     let outcome = self.outcome();
                     if self.chance(2) {
                         let text = plan(&mut self.dice);
-                        self.plans.insert(key, PlanFound { file: None, text });
+                        self.plans.insert(key, PlanFound { file: None, text, read: None });
                     }
                     self.attempts.insert(key, Life::Ended(outcome));
                     Vec::new()

@@ -236,7 +236,7 @@ impl Inner {
         let mut plan = None;
         if let Act::Plan(text) | Act::PlanOnly(text) = &act {
             let file = matches!(act, Act::Plan(_)).then(|| "plan.md".to_owned());
-            plan = Some(Box::new(PlanFound { file, text: text.clone() }));
+            plan = Some(Box::new(PlanFound { file, text: text.clone(), read: None }));
         }
         if let Act::Doubt(text) = act {
             concerns.push(Concern { kind: ConcernKind::Design, attempt: key.attempt, text });

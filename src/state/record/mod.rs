@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 
 pub use attention::{Attention, Told};
 pub use memory::{Memory, MemoryPlace, Remembered};
-pub use plan::{Growth, PlanDecision, PlanFound, PlanRecord};
+pub use plan::{Growth, PlanDecision, PlanFound, PlanReader, PlanReading, PlanRecord};
 pub use project::{MergeMethod, ProjectRecord, ProjectSettings, Weight};
 pub use pull::{Approval, Objection, PullNews, PullStanding, Watched};
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::graph::TaskIx;
+use crate::ids::ProfileName;
 use crate::plan::Step;
 use crate::time::Timestamp;
 
@@ -13,6 +14,43 @@ pub struct PlanFound {
     pub file: Option<String>,
     /// The text.
     pub text: String,
+    /// What an agent made of it, if one was to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<PlanReading>,
+}
+
+/// What an agent made of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReading {
+    /// Who.
+    pub reader: PlanReader,
+    /// The steps; none if it failed.
+    pub steps: Vec<Step>,
+    /// How many more it asks for than one plan may.
+    pub dropped: usize,
+}
+
+/// An agent that was to make steps of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReader {
+    /// Which.
+    pub profile: ProfileName,
+    /// Why the steps are those that rules found after all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+impl PlanReader {
+    /// Who found the steps, in a sentence.
+    pub fn sentence(&self) -> String {
+        let Self { profile, failed } = self;
+        match failed {
+            None => format!("agent `{profile}` read the plan: these steps are its words"),
+            Some(why) => {
+                format!("agent `{profile}` could not read the plan, so rules did: {why}")
+            }
+        }
+    }
 }
 
 /// The plan of a task, with what it comes to.
@@ -31,6 +69,9 @@ pub struct PlanRecord {
     /// How many more it asks for than one plan may.
     #[serde(default, skip_serializing_if = "is_none")]
     pub dropped: usize,
+    /// The agent that was to make steps of the text, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<PlanReader>,
     /// Why no tasks can be made of it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

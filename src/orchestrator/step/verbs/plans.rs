@@ -104,7 +104,7 @@ impl Run {
         let id = self.graph().task(task).id.clone();
         let before = self.tasks[task.at()].plan().cloned();
         let before = before.expect("BUG: a plan was found");
-        let found = PlanFound { file: before.file.clone(), text: text.to_owned() };
+        let found = PlanFound { file: before.file.clone(), text: text.to_owned(), read: None };
         let mut after = understood(desk.plans, found).ok_or_else(|| {
             Failure::user("the plan says `auto_tasks: false`, so nothing would come of it")
                 .hint(format!("discard it: `taskloom plan discard {}/{id}`", self.info.name))

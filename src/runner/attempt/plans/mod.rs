@@ -1,5 +1,9 @@
 //! The plan that an attempt leaves: in a file of its commits, or in its agent's words.
 
+mod reader;
+
+pub(super) use reader::reader_dirs;
+
 use crate::notify::Output;
 use crate::plan::PLAN_BYTES_MAX;
 use crate::runner::attempt::record::Record;
@@ -32,7 +36,7 @@ impl Attempt<'_> {
             self.reporter.report(Report::Remark(why));
         }
         self.say(Output::Line(format!("left a plan in `{path}`")));
-        record.plan = Some(PlanFound { file: Some(path.clone()), text });
+        record.plan = Some(PlanFound { file: Some(path.clone()), text, read: None });
         Ok(())
     }
 

@@ -38,6 +38,7 @@ impl Attempt<'_> {
                 return Ok(AttemptOutcome::Failed { class, message, kept: Some(commit) });
             }
         };
+        self.read_plan(record, &mut ears).await?;
         self.point_branch(&collected.commit).await?;
         Ok(AttemptOutcome::Proposed(collected.proposed(&lane, evidence)))
     }
