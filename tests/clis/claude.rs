@@ -456,6 +456,27 @@ fn in_a_tmux_session_it_does_its_task_and_people_can_look_and_speak() {
 }
 
 #[test]
+fn in_a_tmux_session_a_word_of_many_lines_is_told_once_and_whole() {
+    if !tmux() {
+        return;
+    }
+    let Some(stage) = Stage::claude() else { return };
+    stage.model.script("paned", [signal("ask", json!({ "question": "Which ink?" })), over()]);
+    stage.model.script("aside", [file("aside"), done("as you say"), over()]);
+    let run = stage.spawn(&stage.graph("paned", TMUX));
+    stage.waits("asks you");
+    let text = format!("then do as [[aside]] says\n\n{}", "- and mind the gap\n".repeat(80));
+    assert_eq!(stage.world.taskloom(&["steer", "work", &text]).code, 0);
+    stage.world.taskloom(&["answer", "work", "blue"]);
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("aside.txt"), "hello\n");
+    let heard = stage.model.asked("aside")[0].body["messages"].to_string();
+    assert_eq!(heard.matches("and mind the gap").count(), 80, "{heard}");
+    stage.nothing_is_left();
+}
+
+#[test]
 fn when_the_program_in_a_tmux_session_ends_its_last_words_are_the_reason() {
     if !tmux() {
         return;

@@ -138,6 +138,30 @@ fn in_a_tmux_session_it_does_its_task_and_goes_on_in_it() {
     stage.nothing_is_left();
 }
 
+#[test]
+fn in_a_tmux_session_it_takes_a_word_of_many_lines() {
+    if !tmux() {
+        return;
+    }
+    let Some(stage) = Stage::codex() else { return };
+    let go = stage.world.path("go").display().to_string();
+    let wait = run(&format!("until test -e {go}; do sleep 0.1; done"));
+    stage.model.script("paned", [wait, file("paned"), over()]);
+    stage.model.script("aside", [file("aside"), done("as you say"), over()]);
+    let more = "    primary_agent: {environment: {type: tmux}}\n";
+    let run = stage.spawn(&stage.graph("paned", more));
+    until("it is at its command", || !stage.model.asked("paned").is_empty());
+    let text = format!("then do as [[aside]] says\n\n{}", "- and mind the gap\n".repeat(80));
+    assert_eq!(stage.world.taskloom(&["steer", "work", &text]).code, 0);
+    stage.world.write("go", "");
+    let said = ended(run);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(stage.file("aside.txt"), "hello\n");
+    let heard = stage.model.asked("aside")[0].body.to_string();
+    assert_eq!(heard.matches("and mind the gap").count(), 80, "it is told once and whole");
+    stage.nothing_is_left();
+}
+
 /// A run whose agent is in the middle of a command, until `go` is there.
 fn held(name: &str, then: Vec<Step>) -> Option<(Stage, Child)> {
     let stage = Stage::codex()?;

@@ -13,8 +13,8 @@ use crate::agents::claude::hear::Claude;
 use crate::agents::claude::verdict::signed_out;
 use crate::agents::claude::{FLOOR, environment, options, rights, servers, servers_file};
 use crate::agents::process::Launcher;
-use crate::agents::talk::attended::{demand_tmux, home, is_furnished, own_place, typed, words};
-use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip};
+use crate::agents::talk::attended::{Typist, demand_tmux, home, is_furnished, own_place, words};
+use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip, text_of};
 use crate::agents::{
     AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome,
 };
@@ -85,7 +85,7 @@ impl Dialect for ClaudePane {
             claude: Claude::new(Some(session.clone())),
             session,
             counted: String::new(),
-            keys: 0,
+            typist: Typist::default(),
         }
     }
 }
@@ -130,7 +130,7 @@ pub struct Attended {
     session: Session,
     /// The message whose tokens were counted last: it comes in several lines.
     counted: String,
-    keys: u32,
+    typist: Typist,
 }
 
 impl Protocol for Attended {
@@ -143,9 +143,10 @@ impl Protocol for Attended {
             return vec![];
         }
         match (message["type"].as_str(), message["subtype"].as_str()) {
-            (Some("pane"), _) => match message["error"].as_str() {
-                Some(why) => vec![Step::Over(TurnOutcome::Failed { why: why.to_owned() })],
-                None => vec![Step::Tell(AgentEvent::Started {
+            (Some("pane"), _) => match (message["error"].as_str(), message["lost"].as_str()) {
+                (Some(why), _) => vec![Step::Over(TurnOutcome::Failed { why: why.to_owned() })],
+                (None, Some(text)) => self.typist.lost(text),
+                (None, None) => vec![Step::Tell(AgentEvent::Started {
                     session: Some(self.session.clone()),
                     model: None,
                     version: None,
@@ -159,18 +160,41 @@ impl Protocol for Attended {
                 }
                 steps
             }
-            (Some("user"), _) => self.claude.hear(line),
-            (Some("system"), Some("turn_duration")) => vec![Step::Over(TurnOutcome::Completed)],
+            (Some("user"), _) => {
+                if let Some(text) = message["message"]["content"].as_str() {
+                    self.typist.arrived(text);
+                }
+                self.claude.hear(line)
+            }
+            (Some("queue-operation" | "attachment"), _) => {
+                self.queued(&message);
+                vec![]
+            }
+            (Some("system"), Some("turn_duration")) => self.typist.turn_over(),
             _ => vec![],
         }
     }
 
     fn say(&mut self, command: &Command) -> Option<Vec<Letter>> {
-        typed(command, &mut self.keys)
+        self.typist.say(command)
     }
 }
 
 impl Attended {
+    /// What is typed in the middle of a turn waits in a queue, and is taken out of it into the turn,
+    /// into the next one, or by who is attached and thinks again.
+    fn queued(&mut self, message: &Value) {
+        if let Some(text) = message["attachment"]["prompt"].as_str() {
+            self.typist.arrived(text);
+        }
+        let text = text_of(message, "content");
+        match message["operation"].as_str() {
+            Some("enqueue") => self.typist.sent(&text),
+            Some("popAll") => drop(self.typist.forget(&text)),
+            Some(_) | None => {}
+        }
+    }
+
     fn tokens(&mut self, message: &Value) -> Option<Step> {
         let id = message["id"].as_str()?;
         if self.counted == id {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::agents::codex::verdict::verdict;
 use crate::agents::codex::{FLOOR, SETTINGS, rights, servers, settings, spent};
 use crate::agents::process::Launcher;
-use crate::agents::talk::attended::{demand_tmux, is_furnished, own_place, typed, words};
+use crate::agents::talk::attended::{Typist, demand_tmux, is_furnished, own_place, words};
 use crate::agents::talk::{Dialect, Letter, Protocol, Step, Talker, Words, clip, tell, text_of};
 use crate::agents::{
     AgentEvent, Capabilities, Command, Error, Profile, RunSpec, Session, TurnOutcome,
@@ -82,7 +82,7 @@ impl Dialect for CodexPane {
     }
 
     fn protocol(&self, spec: &RunSpec, _: &str) -> Attended {
-        Attended { session: spec.session.clone().unwrap_or_default(), keys: 0 }
+        Attended { session: spec.session.clone().unwrap_or_default(), typist: Typist::default() }
     }
 }
 
@@ -107,7 +107,7 @@ fn in_toml(value: &Value) -> String {
 #[derive(Debug)]
 pub struct Attended {
     session: Session,
-    keys: u32,
+    typist: Typist,
 }
 
 impl Protocol for Attended {
@@ -117,9 +117,10 @@ impl Protocol for Attended {
         };
         let payload = &message["payload"];
         match (message["type"].as_str(), payload["type"].as_str()) {
-            (Some("pane"), _) => match message["error"].as_str() {
-                Some(why) => vec![Step::Over(TurnOutcome::Failed { why: why.to_owned() })],
-                None => tell(AgentEvent::Started {
+            (Some("pane"), _) => match (message["error"].as_str(), message["lost"].as_str()) {
+                (Some(why), _) => vec![Step::Over(TurnOutcome::Failed { why: why.to_owned() })],
+                (None, Some(text)) => self.typist.lost(text),
+                (None, None) => tell(AgentEvent::Started {
                     session: Some(self.session.clone()).filter(|session| !session.id.is_empty()),
                     model: None,
                     version: None,
@@ -130,11 +131,14 @@ impl Protocol for Attended {
                 let session = Some(self.session.clone());
                 tell(AgentEvent::Usage { usage: Usage::default(), session })
             }
-            (Some("event_msg"), Some("item_completed")) => completed(&payload["item"]),
-            (Some("event_msg"), Some("token_count")) => self.tokens(&payload["info"]),
-            (Some("event_msg"), Some("task_complete")) => {
-                vec![Step::Over(TurnOutcome::Completed)]
+            (Some("event_msg"), Some("item_completed")) => {
+                if payload["item"]["type"] == "UserMessage" {
+                    self.typist.arrived(&said(&payload["item"]));
+                }
+                completed(&payload["item"])
             }
+            (Some("event_msg"), Some("token_count")) => self.tokens(&payload["info"]),
+            (Some("event_msg"), Some("task_complete")) => self.typist.turn_over(),
             (Some("event_msg"), Some("turn_aborted")) => {
                 vec![Step::Over(TurnOutcome::Failed { why: "the turn was interrupted".to_owned() })]
             }
@@ -148,7 +152,7 @@ impl Protocol for Attended {
     }
 
     fn say(&mut self, command: &Command) -> Option<Vec<Letter>> {
-        typed(command, &mut self.keys)
+        self.typist.say(command)
     }
 }
 
@@ -171,14 +175,17 @@ fn in_camel_case(word: &str) -> String {
     })
 }
 
+/// The text of a message.
+fn said(item: &Value) -> String {
+    let parts = item["content"].as_array().into_iter().flatten();
+    parts.filter_map(|part| part["text"].as_str()).collect()
+}
+
 /// An item is told of when it has come to its end.
 fn completed(item: &Value) -> Vec<Step> {
     let id = text_of(item, "id");
     match item["type"].as_str() {
-        Some("AgentMessage") => {
-            let parts = item["content"].as_array().into_iter().flatten();
-            tell(AgentEvent::Text(parts.filter_map(|part| part["text"].as_str()).collect()))
-        }
+        Some("AgentMessage") => tell(AgentEvent::Text(said(item))),
         Some("CommandExecution") => {
             let meant = item["parsed_cmd"][0]["cmd"].as_str().unwrap_or("a command");
             let input = json!({ "command": meant });

@@ -5,6 +5,8 @@
 //! this ends, for whatever reason, nothing is left of either. Lines on standard input are typed
 //! into the session; when the input ends, the session does.
 
+mod typing;
+
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -14,12 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncSeekExt as _, BufReader};
 
+use typing::{Deed, Typing};
+
 /// How often the file and the session are looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// Between pasting a text and the key that sends it: programs take a burst with a newline in it
-/// for a paste of several lines.
-const BEFORE_ENTER: Duration = Duration::from_millis(300);
 
 /// What the session's server listens on, in the directory of the attempt.
 pub const SOCKET: &str = "tmux.sock";
@@ -98,7 +98,9 @@ impl Pane {
             }
         }
         let old = newest(&self.follow).filter(|_| self.from_end);
-        let mut told = old.map(|(_, path)| Told { bytes: length(&path), path }).unwrap_or_default();
+        let mut told = old
+            .map(|(_, path)| Told { bytes: length(&path), path, any: false })
+            .unwrap_or_default();
         std::fs::write(self.dir.join(SETTINGS), "set -g remain-on-exit on\n")?;
         let cwd = self.cwd.display().to_string();
         let mut words = vec!["new-session", "-d", "-x", "200", "-y", "50"];
@@ -109,15 +111,21 @@ impl Pane {
         }
         say(&json!({ "type": "pane", "session": self.session }));
         let mut typed = BufReader::new(tokio::io::stdin()).lines();
+        let mut typing = Typing::new();
         loop {
             tokio::select! {
                 line = typed.next_line() => match line?.map(|line| serde_json::from_str(&line)) {
-                    Some(Ok(typed)) => self.put(&typed).await?,
+                    Some(Ok(Typed::Text(text))) => typing.add(text),
+                    Some(Ok(Typed::Key(key))) => self.press(&key).await?,
                     Some(Err(_)) => {}
                     None => break,
                 },
                 () = tokio::time::sleep(LOOK_AGAIN) => {
-                    self.tell_more(&mut told).await?;
+                    typing.heard(&self.tell_more(&mut told).await?);
+                    // Who has written nothing yet does not listen yet either.
+                    if told.any {
+                        self.type_on(&mut typing).await?;
+                    }
                     if self.is_over().await? {
                         self.tell_more(&mut told).await?;
                         let last = self.last_words().await?;
@@ -131,37 +139,52 @@ impl Pane {
         self.tmux(&["kill-server"]).await.map(|_| ())
     }
 
-    /// Says the whole lines that the file has beyond what was told.
-    async fn tell_more(&self, told: &mut Told) -> io::Result<()> {
-        let Some((_, path)) = newest(&self.follow) else { return Ok(()) };
-        if path != told.path {
-            *told = Told { path: path.clone(), bytes: 0 };
-        }
-        let Ok(mut file) = tokio::fs::File::open(path).await else { return Ok(()) };
-        file.seek(io::SeekFrom::Start(told.bytes)).await?;
+    /// Says the whole lines that the file has beyond what was told, and returns them.
+    async fn tell_more(&self, told: &mut Told) -> io::Result<Vec<u8>> {
         let mut more = Vec::new();
+        let Some((_, path)) = newest(&self.follow) else { return Ok(more) };
+        if path != told.path {
+            *told = Told { path: path.clone(), ..Told::default() };
+        }
+        let Ok(mut file) = tokio::fs::File::open(path).await else { return Ok(more) };
+        file.seek(io::SeekFrom::Start(told.bytes)).await?;
         file.read_to_end(&mut more).await?;
-        let Some(end) = more.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
-        tell(&more[..=end])?;
-        told.bytes += end as u64 + 1;
-        Ok(())
+        let end = more.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        more.truncate(end);
+        tell(&more)?;
+        told.bytes += end as u64;
+        told.any |= end > 0;
+        Ok(more)
     }
 
-    async fn put(&self, typed: &Typed) -> io::Result<()> {
-        match typed {
-            Typed::Key(key) => self.tmux(&["send-keys", "-t", &self.session, key]).await?,
-            Typed::Text(text) => {
-                let file = self.dir.join("typed.txt");
-                tokio::fs::write(&file, text).await?;
-                let name = file.display().to_string();
-                self.tmux(&["load-buffer", "-b", "typed", &name]).await?;
-                self.tmux(&["paste-buffer", "-d", "-p", "-b", "typed", "-t", &self.session])
-                    .await?;
-                tokio::time::sleep(BEFORE_ENTER).await;
-                self.tmux(&["send-keys", "-t", &self.session, "Enter"]).await?
-            }
+    /// Does what comes next in typing, if something does.
+    async fn type_on(&self, typing: &mut Typing) -> io::Result<()> {
+        let screen = match typing.looks_at_screen() {
+            true => self.answer(&["capture-pane", "-p", "-t", &self.session]).await?,
+            false => None,
         };
-        Ok(())
+        match typing.look(&screen.unwrap_or_default()) {
+            Some(Deed::Paste(text)) => self.paste(&text).await,
+            Some(Deed::Send) => self.press("Enter").await,
+            Some(Deed::GiveUp(text)) => {
+                say(&json!({ "type": "pane", "lost": text }));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn press(&self, key: &str) -> io::Result<()> {
+        self.tmux(&["send-keys", "-t", &self.session, key]).await.map(drop)
+    }
+
+    /// Puts a text where one types.
+    async fn paste(&self, text: &str) -> io::Result<()> {
+        let file = self.dir.join("typed.txt");
+        tokio::fs::write(&file, text).await?;
+        let name = file.display().to_string();
+        self.tmux(&["load-buffer", "-b", "typed", &name]).await?;
+        self.tmux(&["paste-buffer", "-d", "-p", "-b", "typed", "-t", &self.session]).await.map(drop)
     }
 
     /// Whether the program has ended, or its session is gone.
@@ -201,6 +224,8 @@ impl Pane {
 struct Told {
     path: PathBuf,
     bytes: u64,
+    /// Whether there was something to tell.
+    any: bool,
 }
 
 fn length(path: &Path) -> u64 {
