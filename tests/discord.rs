@@ -2,6 +2,7 @@
 //! the twin, and a proxy between them judges every request.
 
 mod again;
+mod budgets;
 mod flood;
 mod hooks;
 mod memory;

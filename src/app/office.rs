@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::graph::{self, Graph, Index};
 use crate::hooks;
 use crate::hooks::rules::HookRun;
-use crate::ids::{CommitId, HookName, ProjectId, RunId, TaskId};
+use crate::ids::{CommitId, HookName, ProfileName, ProjectId, RunId, TaskId};
 use crate::orchestrator::{Handle, Resubmission, Submission, Submitted};
 use crate::runner::{RunInfo, are_deleted, transcript};
 use crate::sim;
@@ -199,14 +199,14 @@ impl Office for Clerk {
         format!("{} · logs in `{}`", agent.unwrap_or_default(), dir.display())
     }
 
-    fn agents(&self) -> Vec<String> {
+    fn agents(&self) -> Vec<(ProfileName, String)> {
         let config = self.app.config();
         let default = config.default_agent.as_ref();
         let told = config.agents.iter().map(|(name, profile)| {
             let default = if default == Some(name) { ", the default" } else { "" };
             let model =
                 profile.configured.model.as_ref().map(|m| format!(", {m}")).unwrap_or_default();
-            format!("`{name}`: {}{model}{default}", profile.framework.word())
+            (name.clone(), format!("{}{model}{default}", profile.framework.word()))
         });
         told.collect()
     }

@@ -72,6 +72,8 @@ pub enum Press {
     FinishUp,
     /// Ask which other agent is to go on.
     Switch,
+    /// Have the agent go on that was chosen.
+    SwitchTo,
     /// Do not go on with a task.
     StopTask,
     /// Go on with a task.
@@ -92,7 +94,7 @@ pub enum Press {
 
 impl Press {
     /// Every verb.
-    pub const ALL: [Press; 37] = [
+    pub const ALL: [Press; 38] = [
         Self::Retry,
         Self::RetryNote,
         Self::RetryDown,
@@ -122,6 +124,7 @@ impl Press {
         Self::More,
         Self::FinishUp,
         Self::Switch,
+        Self::SwitchTo,
         Self::StopTask,
         Self::ResumeTask,
         Self::ApprovePlan,
@@ -165,6 +168,7 @@ impl Press {
             Self::More => "more",
             Self::FinishUp => "finish-up",
             Self::Switch => "switch",
+            Self::SwitchTo => "switch-to",
             Self::StopTask => "stop-task",
             Self::ResumeTask => "resume-task",
             Self::ApprovePlan => "plan-approve",
@@ -189,7 +193,6 @@ impl Press {
                 | Self::AnswerText
                 | Self::More
                 | Self::FinishUp
-                | Self::Switch
                 | Self::StopTask
                 | Self::ResumeTask
                 | Self::ApprovePlan
@@ -210,6 +213,7 @@ impl Press {
                 | Self::CancelRun
                 | Self::Pause
                 | Self::Resume
+                | Self::SwitchTo
         )
     }
 
@@ -221,7 +225,6 @@ impl Press {
                 | Self::Skip
                 | Self::Reject
                 | Self::AnswerText
-                | Self::Switch
                 | Self::Edit
                 | Self::EditPlan
                 | Self::ChangePlan

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::graph::Graph;
 use crate::hooks;
 use crate::hooks::rules::HookRun;
-use crate::ids::{CommitId, HookName, ProjectId, RunId, TaskId};
+use crate::ids::{CommitId, HookName, ProfileName, ProjectId, RunId, TaskId};
 use crate::orchestrator::{Resubmission, Submitted};
 use crate::runner::RunInfo;
 use crate::state::{ProjectRecord, RunOptions};
@@ -89,8 +89,8 @@ pub trait Office: Send + Sync {
     /// Where an attempt works and with what, one line.
     async fn receipt(&self, info: &RunInfo, task: &TaskId, attempt: u32) -> String;
 
-    /// The names of the agent profiles, with what each is.
-    fn agents(&self) -> Vec<String>;
+    /// The agent profiles, by name, with what each is.
+    fn agents(&self) -> Vec<(ProfileName, String)>;
 
     /// All hooks, by name.
     async fn hooks(&self) -> Result<Vec<hooks::Told>, Failure>;

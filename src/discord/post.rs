@@ -22,6 +22,12 @@ const ROW_MAX: usize = 5;
 /// Rows in a message.
 const ROWS_MAX: usize = 5;
 
+/// Options of a select (Discord's component reference).
+const OPTIONS_MAX: usize = 25;
+
+/// The longest label of an option, and its longest description.
+const OPTION_UNITS_MAX: usize = 100;
+
 /// The longest label of a button.
 const LABEL_UNITS_MAX: usize = 80;
 
@@ -71,6 +77,42 @@ impl Button {
     }
 }
 
+/// One of several things that a person chooses from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// What is handed back when it is chosen, and what it is called.
+    pub name: String,
+    /// What it is.
+    pub description: String,
+}
+
+/// A list to choose one of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Select {
+    /// What choosing does.
+    pub key: Key,
+    /// What is shown before something is chosen.
+    pub placeholder: &'static str,
+    /// What there is, the first ones of it.
+    pub choices: Vec<Choice>,
+}
+
+impl Select {
+    fn json(&self) -> Value {
+        let option = |choice: &Choice| {
+            json!({
+                "label": fit(&choice.name, OPTION_UNITS_MAX), "value": choice.name,
+                "description": fit(&choice.description, OPTION_UNITS_MAX),
+            })
+        };
+        let options: Vec<Value> = self.choices.iter().take(OPTIONS_MAX).map(option).collect();
+        json!({
+            "type": 3, "custom_id": self.key.to_string(), "placeholder": self.placeholder,
+            "options": options,
+        })
+    }
+}
+
 /// A file that comes with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
@@ -89,6 +131,8 @@ pub struct Post {
     pub content: String,
     /// Its buttons, in order.
     pub buttons: Vec<Button>,
+    /// What is chosen from, above the buttons.
+    pub select: Option<Select>,
     /// Its file. An edit without one leaves the message's file alone.
     pub file: Option<Attachment>,
     /// Who is called by it.
@@ -135,12 +179,18 @@ impl Post {
         self.common(SUPPRESS_EMBEDS | if private { EPHEMERAL } else { 0 })
     }
 
+    /// Its buttons as Discord has them.
+    pub(crate) fn rows(&self) -> Vec<Value> {
+        let row = |row: &[Button]| json!({ "type": 1, "components": row.iter().map(Button::json).collect::<Vec<_>>() });
+        self.buttons.chunks(ROW_MAX).take(ROWS_MAX).map(row).collect()
+    }
+
     fn common(&self, flags: u64) -> Value {
         let users: Vec<String> = self.pings.iter().map(u64::to_string).collect();
-        let rows = self.buttons.chunks(ROW_MAX).take(ROWS_MAX);
-        let rows: Vec<Value> = rows
-            .map(|row| json!({ "type": 1, "components": row.iter().map(Button::json).collect::<Vec<_>>() }))
-            .collect();
+        let mut rows = self.rows();
+        if let Some(select) = &self.select {
+            rows.insert(0, json!({ "type": 1, "components": [select.json()] }));
+        }
         let mut body = json!({
             "content": fit(&self.content, CONTENT_UNITS_MAX),
             "flags": flags,

@@ -7,6 +7,7 @@ pub(crate) mod cards;
 mod feed;
 mod notices;
 pub(crate) mod places;
+pub(crate) mod settled;
 mod steers;
 pub(crate) mod threads;
 pub mod words;

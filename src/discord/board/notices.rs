@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::discord::board::{Board, words};
 use crate::discord::outbox::{Error, Priority};
+use crate::discord::post::Post;
 use crate::discord::text::sentence;
 use crate::ids::ProjectId;
 use crate::notify::{self, Delivery, Notice, Notifier};
@@ -63,22 +64,37 @@ impl Board {
             }
         }
         let name = format!("notice/{}", notice.seq);
-        match self.place_for(notice, view.as_ref(), project).await? {
+        let place = self.place_for(notice, view.as_ref(), project).await?;
+        let posted = self.put(&name, place, &mut post, project).await;
+        if posted.is_ok() {
+            self.keep_asking(notice.seq, &post).await;
+        }
+        posted
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        place: Where,
+        post: &mut Post,
+        project: &ProjectId,
+    ) -> Result<(), Error> {
+        match place {
             Where::Thread(thread) => {
-                let posted = self.post(&name, thread, &post, Priority::Decision).await;
+                let posted = self.post(name, thread, post, Priority::Decision).await;
                 match posted {
                     // Somebody deleted or shut the thread: it is told where the run is shown.
                     Err(error) if error.is_gone() || error.is_shut() => {
-                        self.places.renew(&name).await;
+                        self.places.renew(name).await;
                         let channel = self.channel(project).await.ok_or(error)?;
-                        self.post(&name, channel, &post, Priority::Decision).await.map(drop)
+                        self.post(name, channel, post, Priority::Decision).await.map(drop)
                     }
                     other => other.map(drop),
                 }
             }
             Where::Channel(channel, card) => {
                 post.replies_to = card;
-                self.post(&name, channel, &post, Priority::Decision).await.map(drop)
+                self.post(name, channel, post, Priority::Decision).await.map(drop)
             }
         }
     }

@@ -165,6 +165,7 @@ impl Board {
 
     /// Brings the message that a thread hangs from up to date, and says how the task ended.
     pub(crate) async fn refresh_task(&self, view: &RunView, task: TaskIx) {
+        self.settle_asked(view, task).await;
         let run = view.info.id;
         let name = anchor_name(run, task);
         let Some(mut place) = self.places.find(&name).await else { return };

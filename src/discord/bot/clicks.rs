@@ -3,21 +3,21 @@
 
 use std::fmt::Write as _;
 
-use serenity::all::{ComponentInteraction, Message, MessageFlags};
+use serenity::all::{ComponentInteraction, ComponentInteractionDataKind, Message, MessageFlags};
 
-use crate::discord::board::{cards, words};
+use crate::discord::board::{cards, settled, words};
 use crate::discord::bot::answer::{Field, Line};
 use crate::discord::bot::front::{Carry, Draft, Front, target};
 use crate::discord::bot::{Trouble, commands, plans};
 use crate::discord::gate::{Level, Permit};
 use crate::discord::keys::{Key, More, On, Press};
 use crate::discord::outbox::{Call, Priority};
-use crate::discord::post::{Attachment, Button, Post, Style};
+use crate::discord::post::{Attachment, Button, Choice, Post, Select, Style};
 use crate::discord::text::{block, fit, inline};
 use crate::failure::Failure;
 use crate::graph::TaskIx;
 use crate::orchestrator::{Allowance, GlobalVerb, Receipt, RunView, Verb};
-use crate::state::{ParkReason, TaskState};
+use crate::state::TaskState;
 
 /// How much of a log's end is shown in a message.
 const LOG_TAIL_BYTES: usize = 1_700;
@@ -48,7 +48,8 @@ pub(crate) async fn pressed(front: &Front, click: &ComponentInteraction) {
         tracing::warn!("a press came too late to be answered");
         return;
     }
-    let done = press(front, &line, &key, confirmed).await;
+    let pressed = Pressed { key: &key, confirmed, chosen: chosen(click) };
+    let done = press(front, &line, pressed).await;
     if settles && let Err(trouble) = &done {
         line.add(&Post::text(trouble.sentence())).await;
         return;
@@ -58,6 +59,22 @@ pub(crate) async fn pressed(front: &Front, click: &ComponentInteraction) {
         disable(front, &click.message).await;
     }
     line.finish(done).await;
+}
+
+/// What was pressed.
+struct Pressed<'a> {
+    key: &'a Key,
+    /// In a message that only the person sees, after it said what would be done.
+    confirmed: bool,
+    /// In a list, what of it.
+    chosen: Option<String>,
+}
+
+fn chosen(click: &ComponentInteraction) -> Option<String> {
+    let ComponentInteractionDataKind::StringSelect { values } = &click.data.kind else {
+        return None;
+    };
+    values.first().cloned()
 }
 
 /// How sentences about buttons of the past begin.
@@ -74,6 +91,7 @@ fn level(press: Press) -> Level {
         | Press::More
         | Press::FinishUp
         | Press::Switch
+        | Press::SwitchTo
         | Press::ApprovePlan
         | Press::EditPlan
         | Press::ChangePlan
@@ -119,46 +137,10 @@ pub(crate) async fn admit(
     };
     let project = view.info.project.id.clone();
     let permit = front.permit(&line.actor, level(key.press), Some(&project), &asked).await?;
-    check_bound(&view, key)?;
-    Ok((permit, view))
-}
-
-/// A button is bound to what the person was shown.
-fn check_bound(view: &RunView, key: &Key) -> Result<(), Trouble> {
-    let stale = |why: String| Err(Failure::user(format!("{STALE}: {why}")).into());
-    let looks = matches!(key.press, Press::Logs | Press::FullLog | Press::Diff);
-    match (&key.more, key.on) {
-        (More::Attempt(attempt), On::Task(_, task)) if !looks => {
-            let Some(record) = view.tasks.get(task.at()) else {
-                return stale("no such task".to_owned());
-            };
-            let now = record.attempts.saturating_sub(1);
-            let id = &view.info.graph.task(task).id;
-            let dead = matches!(record.state, TaskState::Failed { .. } | TaskState::Blocked { .. });
-            let over = matches!(record.state, TaskState::Paused { why: ParkReason::Budget, .. });
-            let allows = matches!(
-                key.press,
-                Press::More | Press::FinishUp | Press::Switch | Press::StopTask
-            );
-            let fits = if allows { over } else { dead || key.press == Press::TakeOver };
-            if now != *attempt || !fits {
-                return stale(format!("`{id}` is {} now", record.state.word()));
-            }
-        }
-        (More::Question(attempt, turn, seq, _), On::Task(_, task)) => {
-            let Some(record) = view.tasks.get(task.at()) else {
-                return stale("no such task".to_owned());
-            };
-            let open = record.more.as_ref().and_then(|more| more.question.as_ref());
-            let waits = matches!(record.state, TaskState::WaitingInput { .. });
-            let same = open.is_some_and(|q| q.place() == (*turn, *seq));
-            if !waits || !same || record.attempts.saturating_sub(1) != *attempt {
-                return stale("the question was answered, or its agent is gone".to_owned());
-            }
-        }
-        _ => {}
+    if let Some(why) = settled::past(&view, key) {
+        return Err(Failure::user(format!("{STALE}: {why}")).into());
     }
-    Ok(())
+    Ok((permit, view))
 }
 
 async fn open_form(front: &Front, line: &Line, key: &Key) -> Result<(), Trouble> {
@@ -180,8 +162,6 @@ async fn open_form(front: &Front, line: &Line, key: &Key) -> Result<(), Trouble>
         ("Ask for another plan", "What is to be different", "smaller steps", true)
     } else if key.press == Press::AnswerText {
         ("Answer", "Your answer", "", true)
-    } else if key.press == Press::Switch {
-        ("Switch agent", "Which agent", "codex", true)
     } else {
         ("Skip", "Why", "not needed any more", false)
     };
@@ -236,7 +216,7 @@ pub(crate) fn verb_of(view: &RunView, key: &Key, text: Option<String>) -> Result
         Press::TakeOver => Verb::Pause { task: Some(task()?) },
         Press::More => Verb::Allow { task: task()?, how: Allowance::More },
         Press::FinishUp => Verb::Allow { task: task()?, how: Allowance::FinishUp },
-        Press::Switch => {
+        Press::SwitchTo => {
             let name = text.unwrap_or_default();
             let profile = name.trim().parse().map_err(|why| {
                 Failure::user(format!("`{}` is no agent's name: {why}", inline(&name)))
@@ -263,11 +243,13 @@ pub(crate) fn verb_of(view: &RunView, key: &Key, text: Option<String>) -> Result
         | Press::Discard
         | Press::AddHook
         | Press::EditHook
+        | Press::Switch
         | Press::ResumeAll => return Err(Failure::user("this button does nothing to a run").into()),
     })
 }
 
-async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result<Post, Trouble> {
+async fn press(front: &Front, line: &Line, pressed: Pressed<'_>) -> Result<Post, Trouble> {
+    let Pressed { key, confirmed, chosen } = pressed;
     if let On::Draft(id) = key.on {
         let draft: Draft = front.draft(id).await?;
         front.permit(&line.actor, Level::Operator, Some(&draft.project), "a draft").await?;
@@ -299,10 +281,11 @@ async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result
             let receipt = front.carry_out(carry(label(key.press)), verb, !confirmed).await?;
             Ok(if confirmed { said(&receipt) } else { confirm(&receipt, key) })
         }
-        Press::Answer => {
-            let text = choice(&view, key)?;
-            let verb = verb_of(&view, key, Some(text.clone()))?;
-            let label = format!("answer “{}”", fit(&text, 100));
+        Press::Switch => which_agent(front, &view, key),
+        Press::SwitchTo | Press::Answer => {
+            let text = chosen.map_or_else(|| choice(&view, key), Ok)?;
+            let label = format!("{} “{}”", label(key.press), inline(&fit(&text, 100)));
+            let verb = verb_of(&view, key, Some(text))?;
             Ok(said(&front.carry_out(carry(&label), verb, false).await?))
         }
         Press::RetryFailed => retry_failed(front, line, &permit, &view).await,
@@ -321,7 +304,6 @@ async fn press(front: &Front, line: &Line, key: &Key, confirmed: bool) -> Result
         | Press::Skip
         | Press::Reject
         | Press::AnswerText
-        | Press::Switch
         | Press::EditPlan
         | Press::ChangePlan
         | Press::Start
@@ -356,7 +338,7 @@ pub(crate) fn label(press: Press) -> &'static str {
         Press::Resume | Press::ResumeAll | Press::ResumeTask => "Resume",
         Press::More => "+25 %",
         Press::FinishUp => "Finish up",
-        Press::Switch => "Switch agent",
+        Press::Switch | Press::SwitchTo => "Switch agent",
         Press::StopTask => "Stop",
         Press::CancelRun => "Cancel the run",
         Press::TakeOver => "Take over",
@@ -425,6 +407,26 @@ fn how_to_stop(view: &RunView) -> Post {
         Button::new("Pause", Key::new(Press::Pause, on), Style::Secondary),
         Button::new("Cancel the run", Key::new(Press::CancelRun, on), Style::Danger),
     ])
+}
+
+/// Asks which other agent goes on with a task.
+fn which_agent(front: &Front, view: &RunView, key: &Key) -> Result<Post, Trouble> {
+    let task = task_of(view, key)?;
+    let spec = view.info.graph.task(task);
+    let switched = view.tasks[task.at()].more.as_ref().and_then(|more| more.agent.as_ref());
+    let now = switched.or(spec.agent.profile.as_ref());
+    let others = front.house.office.agents().into_iter().filter(|(name, _)| Some(name) != now);
+    let choices: Vec<Choice> =
+        others.map(|(name, description)| Choice { name: name.to_string(), description }).collect();
+    if choices.is_empty() {
+        return Err(Failure::user("there is no other agent")
+            .hint("add one under `agents:` in the configuration")
+            .into());
+    }
+    let key = Key { press: Press::SwitchTo, ..key.clone() };
+    let mut post = Post::text(format!("Which agent goes on with `{}`?", spec.id));
+    post.select = Some(Select { key, placeholder: "choose an agent", choices });
+    Ok(post)
 }
 
 fn choice(view: &RunView, key: &Key) -> Result<String, Trouble> {
@@ -565,13 +567,8 @@ async fn diff(front: &Front, view: &RunView, key: &Key) -> Result<Post, Trouble>
 
 /// Shows that the buttons of a message do nothing any more.
 pub(crate) async fn disable(front: &Front, message: &Message) {
-    let Ok(mut rows) = serde_json::to_value(&message.components) else { return };
-    for row in rows.as_array_mut().into_iter().flatten() {
-        for button in row["components"].as_array_mut().into_iter().flatten() {
-            button["disabled"] = serde_json::Value::Bool(true);
-        }
-    }
-    let call = Call::Disable { message: message.id.get(), rows };
+    let Ok(rows) = serde_json::to_value(&message.components) else { return };
+    let call = Call::Disable { message: message.id.get(), rows: settled::disabled(rows) };
     let channel = message.channel_id.get();
     if let Err(error) = front.board.outbox.ask(channel, Priority::State, call).await {
         tracing::debug!(%error, "buttons of the past still look alive");

@@ -71,6 +71,15 @@ impl Message {
         self.parts().iter().map(label).collect()
     }
 
+    /// What can be chosen in its list, and what is said of each.
+    pub(crate) fn choices(&self) -> Vec<String> {
+        let parts = self.parts();
+        let options =
+            parts.iter().flat_map(|part| part["options"].as_array().into_iter().flatten());
+        let text = |option: &Value, name: &str| option[name].as_str().unwrap().to_owned();
+        options.map(|o| format!("{}: {}", text(o, "value"), text(o, "description"))).collect()
+    }
+
     fn parts(&self) -> Vec<Value> {
         let rows = self.value["components"].as_array().cloned().unwrap_or_default();
         rows.iter()
@@ -364,6 +373,24 @@ impl Stage {
     pub(crate) fn press_key(&self, who: &str, message: &Message, key: &str) -> String {
         let channel = message.value["channel_id"].as_str().unwrap().to_owned();
         let data = json!({ "custom_id": key, "component_type": 2 });
+        self.interact(who, &channel, 3, data, Some(message.value.clone()))
+    }
+
+    /// Chooses one of the list in a message.
+    pub(crate) fn choose(&self, who: &str, message: &Message, value: &str) -> String {
+        let key = message.parts()[0]["custom_id"].as_str().unwrap().to_owned();
+        self.choose_key(who, message, &key, value)
+    }
+
+    pub(crate) fn choose_key(
+        &self,
+        who: &str,
+        message: &Message,
+        key: &str,
+        value: &str,
+    ) -> String {
+        let channel = message.value["channel_id"].as_str().unwrap().to_owned();
+        let data = json!({ "custom_id": key, "component_type": 3, "values": [value] });
         self.interact(who, &channel, 3, data, Some(message.value.clone()))
     }
 

@@ -416,6 +416,7 @@ pub(crate) async fn pressed(
         | Press::More
         | Press::FinishUp
         | Press::Switch
+        | Press::SwitchTo
         | Press::StopTask
         | Press::ResumeTask
         | Press::ApprovePlan

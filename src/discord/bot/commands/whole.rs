@@ -171,7 +171,8 @@ pub(crate) async fn agents(ctx: Context<'_>) -> Result<(), Trouble> {
     let done = async {
         let front = ctx.data();
         front.permit(&line.actor, Level::Viewer, None, "list agents").await?;
-        let lines = front.house.office.agents();
+        let agents = front.house.office.agents().into_iter();
+        let lines = agents.map(|(name, what)| format!("`{name}`: {what}")).collect();
         Ok(joined(lines, "no profiles: tasks say themselves how their agents are run"))
     };
     line.finish(done.await).await;
