@@ -4,6 +4,7 @@
 mod agents;
 mod chaos;
 mod clis;
+mod clones;
 mod config;
 mod crashes;
 mod daemon;

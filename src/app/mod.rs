@@ -23,7 +23,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::agents::process::{Launcher, Limits};
 use crate::agents::{Agent, CommandAgent, Place, Registry, Talker};
 use crate::app::daemon::reload::{self, Reload};
-use crate::app::daemon::{sweep, vitals};
+use crate::app::daemon::{clones, sweep, vitals};
 use crate::config::{self, Config};
 use crate::control;
 use crate::crash;
@@ -252,6 +252,7 @@ impl App {
         if daemon {
             beside.spawn(sweep::by_the_hour(self.clone()));
             beside.spawn(reload::follow(reload.clone()));
+            beside.spawn(clones::follow(self.clone(), handle.clone()));
         }
         let account = self.shop.on_github().map(|on| on.account.clone());
         Ok(Running {

@@ -103,7 +103,7 @@ impl Office for Clerk {
     async fn found(&self, id: &ProjectId, from: &str) -> Result<ProjectRecord, Failure> {
         let remote = from.contains("://") || from.contains('@');
         let source = match remote {
-            true => Source::Clone(from.to_owned()),
+            true => Source::remote(from)?,
             false => Source::Link(PathBuf::from(from)),
         };
         let record = found(&self.app.config(), id, &source, None).await;

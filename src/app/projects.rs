@@ -65,7 +65,7 @@ async fn made(
 
 impl App {
     /// Sees to it that the repository of a project of the configuration is there.
-    async fn settle(&self, project: &config::Project) -> anyhow::Result<ProjectRecord> {
+    pub(super) async fn settle(&self, project: &config::Project) -> anyhow::Result<ProjectRecord> {
         let place = made(&self.git, &self.config(), &project.id, &project.source).await?;
         self.project(&place).await
     }

@@ -90,7 +90,7 @@ async fn add(common: &Common, args: ProjectAddArgs) -> Outcome {
     let source = match (args.link, args.init, args.clone) {
         (Some(path), None, None) => Source::Link(absolute(path)?),
         (None, Some(path), None) => Source::Init(absolute(path)?),
-        (None, None, Some(url)) => Source::Clone(url),
+        (None, None, Some(url)) => Source::remote(&url)?,
         _ => {
             let failure = Failure::user("say where the project is, in one way");
             return Err(failure.hint("`--link PATH`, `--init PATH` or `--clone URL`").into());

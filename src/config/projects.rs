@@ -41,6 +41,31 @@ pub enum Source {
     Clone(String),
 }
 
+impl Source {
+    /// A remote repository. An address is written into logs and files, so none holds a secret.
+    pub fn remote(url: &str) -> Result<Self, Failure> {
+        let url = url.trim();
+        if url.is_empty() {
+            return Err(Failure::config("the address of the repository to clone is empty"));
+        }
+        if holds_secret(url) {
+            let message = "the address of the repository to clone holds a password or a token";
+            return Err(Failure::config(message)
+                .hint("use SSH, whose keys are not in the address: `git@HOST:OWNER/NAME.git`"));
+        }
+        Ok(Self::Clone(url.to_owned()))
+    }
+}
+
+/// Whether an address says how to sign in. With HTTP a token may also be the user's name; with SSH
+/// a name alone is none.
+fn holds_secret(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let Some((user, _)) = host.rsplit_once('@') else { return false };
+    !scheme.eq_ignore_ascii_case("ssh") || user.contains(':')
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawProject {
@@ -153,7 +178,12 @@ impl RawProject {
         match (&self.link, &self.init, &self.clone) {
             (Some(path), None, None) => Ok(Source::Link(expand(path, home)?)),
             (None, Some(path), None) => Ok(Source::Init(expand(path, home)?)),
-            (None, None, Some(url)) if !url.trim().is_empty() => Ok(Source::Clone(url.clone())),
+            (None, None, Some(url)) if !url.trim().is_empty() => {
+                Source::remote(url).map_err(|why| Failure {
+                    message: format!("project `{id}`: {}", why.message),
+                    ..why
+                })
+            }
             _ => Err(Failure::config(format!("project `{id}` must say where it is, in one way"))
                 .hint("`link: PATH` to your clone, `init: PATH` to a new one, or `clone: URL`")),
         }

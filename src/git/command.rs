@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use crate::git::Error;
 use crate::time::Stopwatch;
@@ -128,6 +128,8 @@ struct Program {
     search_path: OsString,
     version: Version,
     permits: Semaphore,
+    /// Who makes a clone holds it.
+    cloning: Mutex<()>,
 }
 
 impl Git {
@@ -146,7 +148,8 @@ impl Git {
     fn at(path: PathBuf, version: Version) -> Self {
         let search_path = std::env::var_os("PATH").unwrap_or_default();
         let permits = Semaphore::new(PROCESSES_MAX);
-        Self(Arc::new(Program { path, search_path, version, permits }))
+        let cloning = Mutex::default();
+        Self(Arc::new(Program { path, search_path, version, permits, cloning }))
     }
 
     /// What is installed.
@@ -158,6 +161,11 @@ impl Git {
     pub(crate) fn require(&self, need: Version, purpose: &'static str) -> Result<(), Error> {
         let found = self.version();
         if found < need { Err(Error::TooOld { found, need, purpose }) } else { Ok(()) }
+    }
+
+    /// Nobody else makes a clone meanwhile.
+    pub(crate) async fn alone(&self) -> MutexGuard<'_, ()> {
+        self.0.cloning.lock().await
     }
 
     /// Begins a command. `verb` is git's command; paths and names follow by [`Call::arg`].

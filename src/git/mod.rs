@@ -69,6 +69,13 @@ pub enum Error {
         /// The end of what it said, on one line.
         stderr: String,
     },
+    /// The origin of a clone of ours cannot be reached, or does not take what is pushed.
+    #[error("the remote repository is out of reach, or refuses")]
+    Origin {
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// git said more than is taken in.
     #[error("`git {verb}` printed more than {limit_bytes} bytes")]
     TooMuchOutput {

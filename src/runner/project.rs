@@ -91,7 +91,8 @@ impl Projects {
         if let Some(project) = open.get(&record.id) {
             return Ok(project.clone());
         }
-        let project = Arc::new(self.unlock(record).await.map_err(|error| trouble(&error))?);
+        let unlocked = self.unlock(record).await;
+        let project = Arc::new(unlocked.map_err(|error| self.locked(record, &error))?);
         open.insert(record.id.clone(), project.clone());
         Ok(project)
     }
@@ -114,6 +115,20 @@ impl Projects {
         Ok(Project { bare, checkouts, user, forge, merges: AtomicU32::new(0) })
     }
 
+    /// Why the doors stay shut. A clone of ours that is not there is made again.
+    fn locked(&self, record: &ProjectRecord, error: &git::Error) -> StepFailure {
+        let gone = matches!(error, git::Error::NoRepository { .. });
+        let place = self.layout.clone_of(&record.id);
+        let ours = place.strip_prefix(self.layout.root()).unwrap_or(&place);
+        match gone && Path::new(&record.repo).ends_with(ours) {
+            true => {
+                let message = format!("the clone of project `{}` is not there yet", record.id);
+                StepFailure::new(FailureClass::Transient, message)
+            }
+            false => trouble(error),
+        }
+    }
+
     /// Whether others act on the project's pull requests, too.
     pub(crate) fn is_shared(&self, project: &ProjectId) -> bool {
         self.on_github().is_some_and(|on| on.repos.contains_key(project))
@@ -132,8 +147,10 @@ impl Projects {
 /// What an error of git means for the step that met it.
 pub(crate) fn trouble(error: &git::Error) -> StepFailure {
     use git::Error as E;
-    let passes =
-        matches!(error, E::Timeout { .. } | E::DiskLow { .. } | E::Io { .. } | E::Failed { .. });
+    let passes = matches!(
+        error,
+        E::Timeout { .. } | E::DiskLow { .. } | E::Io { .. } | E::Failed { .. } | E::Origin { .. }
+    );
     let set_up =
         matches!(error, E::Missing | E::TooOld { .. } | E::NoRepository { .. } | E::BadPath { .. });
     let class = match (passes, set_up) {

@@ -6,6 +6,8 @@
 
 mod origin;
 
+pub use origin::is_cloned;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

@@ -21,6 +21,11 @@ const FIRST_BRANCH: &str = "main";
 /// Variables of this process by which the origin is reached.
 const REACH: &[&str] = &["HOME", "SSH_AUTH_SOCK", "HTTPS_PROXY", "https_proxy", "NO_PROXY"];
 
+/// An origin that is silent for so long is away: a server that does not answer, a transfer that
+/// does not move.
+const SILENCE: &[&str] = &["http.lowSpeedLimit=1000", "http.lowSpeedTime=60"];
+const SSH: &str = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=30";
+
 /// What may be asked for a repository: nothing that runs a program of the URL's choice.
 const PROTOCOLS: &str = "file:https:ssh";
 
@@ -52,10 +57,13 @@ impl Git {
         self.call("update-ref").repo(&git_dir).args([branch.as_str(), &commit]).done().await
     }
 
-    /// Makes a clone of `url`, unless there is one. One that was cut short is made again.
+    /// Makes a clone of `url`, unless there is one; that one follows `url` from now on. One that was
+    /// cut short is made again.
     pub async fn clone_of(&self, url: &str, dir: &Path) -> Result<(), Error> {
-        if dir.join("HEAD").exists() {
-            return Ok(());
+        let _alone = self.alone().await;
+        if is_cloned(dir) {
+            let set = self.call("config").repo(dir).args([ORIGIN, url]);
+            return set.done().await;
         }
         let parent = dir.parent().unwrap_or(dir);
         fs::create_dir_all(parent).map_err(Error::io("make", parent))?;
@@ -65,10 +73,20 @@ impl Git {
             fs::remove_dir_all(&half).map_err(Error::io("remove", &half))?;
         }
         let call = self.call("clone").args(["--quiet", "--bare", "--end-of-options", url]);
-        reached(call).arg(&half).within(TRANSFER).done().await?;
+        reached(call).arg(&half).within(TRANSFER).done().await.map_err(away)?;
         self.call("config").repo(&half).args([ORIGIN, url]).done().await?;
         fs::rename(&half, dir).map_err(Error::io("rename", &half))
     }
+}
+
+/// Whether a clone is there.
+pub fn is_cloned(dir: &Path) -> bool {
+    dir.join("HEAD").exists()
+}
+
+/// What went wrong at the origin.
+fn away(error: Error) -> Error {
+    Error::Origin { source: Box::new(error) }
 }
 
 fn reached(call: Call<'_>) -> Call<'_> {
@@ -78,9 +96,11 @@ fn reached(call: Call<'_>) -> Call<'_> {
     });
     PROTOCOLS
         .split(':')
-        .fold(call, |call, protocol| call.setting(&format!("protocol.{protocol}.allow=always")))
+        .map(|protocol| format!("protocol.{protocol}.allow=always"))
+        .chain(SILENCE.iter().map(|&setting| setting.to_owned()))
+        .fold(call, |call, setting| call.setting(&setting))
         .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)
-        .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+        .env("GIT_SSH_COMMAND", SSH)
 }
 
 impl UserRepo {
@@ -100,7 +120,7 @@ impl UserRepo {
         let refspecs = branches.iter().map(|name| format!("+{0}:{0}", name.to_ref()));
         let call = self.call("fetch").args(["--quiet", "--no-tags", "--no-write-fetch-head"]);
         let call = call.args(["--no-auto-maintenance", "--end-of-options", &url]);
-        reached(call).args(refspecs).within(TRANSFER).done().await
+        reached(call).args(refspecs).within(TRANSFER).done().await.map_err(away)
     }
 
     /// Moves a branch of the origin, if it is a clone of ours and the branch is still there.
@@ -118,18 +138,19 @@ impl UserRepo {
             .arg(format!("--force-with-lease={name}:{from}"))
             .args(["--end-of-options", &url])
             .arg(format!("{to}:{name}"));
-        let answer = reached(call).within(TRANSFER).answer().await?;
+        let answer = reached(call).within(TRANSFER).answer().await.map_err(away)?;
         if answer.code == 0 {
             return Ok(());
         }
         let names = self.call("ls-remote").args(["--quiet", "--end-of-options", &url]);
-        let there = reached(names).arg(name.as_str()).within(TRANSFER).text().await?;
+        let there = reached(names).arg(name.as_str()).within(TRANSFER).text().await;
+        let there = there.map_err(away)?;
         let found = there.split_whitespace().next().and_then(|id| id.parse().ok());
         if found.as_ref() == Some(to) {
             return Ok(());
         }
         if found.as_ref() == Some(from) {
-            return Err(answer.failure());
+            return Err(away(answer.failure()));
         }
         let expected = Some(from.clone());
         Err(Refusal::Moved { branch: branch.clone(), expected, found }.into())

@@ -8,7 +8,7 @@ use crate::ids::CommitId;
 use crate::runner::job::{LaneEnd, PullContext, Report, RunInfo, StepFailure};
 use crate::runner::lanes::check::message;
 use crate::runner::lanes::pulls::{co_author, failure, head_of, url};
-use crate::runner::lanes::{body, lane_pull, pull_of};
+use crate::runner::lanes::{body, lane_pull, pull_of, target};
 use crate::runner::project::{Project, trouble};
 use crate::runner::shop::Inner;
 use crate::state::{Delivered, FailureClass};
@@ -64,6 +64,7 @@ pub(crate) async fn merge(
 ) -> Result<Report, StepFailure> {
     let project = shop.projects.open(&run.project).await?;
     let pull = lane_pull(run, &project, lane)?;
+    let followed = follow(shop, run, &project, lane).await?;
     let mut trailers = vec![
         ("Taskloom-Run", run.name.to_string()),
         ("Taskloom-Workstream", run.graph.lane(lane).id.to_string()),
@@ -97,11 +98,35 @@ pub(crate) async fn merge(
             let sentence = format!("`{}` of {forge} is now at {}", pull.base, merged.short());
             Some(Delivered { sentence, waits_on: None })
         }
-        (LaneEnd::Branch(name), None) => Some(deliver(&project, &pull.base, &name, &merged).await?),
+        (LaneEnd::Branch(name), None) => {
+            let delivered = deliver(&project, &pull.base, &name, &merged).await?;
+            if followed && delivered.waits_on.is_some() {
+                // Somebody pushed at this moment: that is taken in before it is tried again.
+                return Ok(Report::TargetMoved);
+            }
+            Some(delivered)
+        }
         (LaneEnd::Lane(_), _) => None,
     };
     project.forge.retire(&pull.head, commit).await.map_err(|error| failure(&error))?;
     Ok(Report::Merged { commit: merged, delivered })
+}
+
+/// Takes into the target of a lane what was pushed to the origin since the check, so that it is
+/// checked again with it. Whether the project is a clone, and so has an origin.
+async fn follow(
+    shop: &Inner,
+    run: &RunInfo,
+    project: &Project,
+    lane: LaneIx,
+) -> Result<bool, StepFailure> {
+    let LaneEnd::Branch(name) = run.lane_target(lane) else { return Ok(false) };
+    let origin = project.user.origin().await.map_err(|error| trouble(&error))?;
+    if origin.is_none() || project.forge.is_shared() {
+        return Ok(false);
+    }
+    target(shop, run, project, &name).await?;
+    Ok(true)
 }
 
 /// Brings the run's target into the user's repository: as a branch of its own always, and as the
