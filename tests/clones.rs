@@ -47,6 +47,7 @@ impl Stage {
     }
 
     fn start(&mut self) {
+        let before = self.begun();
         let mut daemon = self.world.serve();
         let (out, err) = (daemon.stdout.take().unwrap(), daemon.stderr.take().unwrap());
         for stream in [Box::new(out) as Box<dyn Read + Send>, Box::new(err)] {
@@ -60,14 +61,18 @@ impl Stage {
             });
         }
         self.daemon = Some(daemon);
-        let at_work = || self.heard().contains("at work in");
-        until("the daemon is at work", at_work);
+        until("the daemon is at work", || self.begun() > before);
     }
 
     fn end(&mut self) {
         let mut daemon = self.daemon.take().unwrap();
         signal(&daemon, "TERM");
         daemon.wait().unwrap();
+    }
+
+    /// How many daemons came to work so far.
+    fn begun(&self) -> usize {
+        self.heard().matches("at work in").count()
     }
 
     /// What the daemon has said.
