@@ -279,10 +279,12 @@ async fn e24_filtered_output_is_withheld_and_e25_what_is_left_out_is_attached() 
         creates(asked) && asked.body["content"].as_str().is_some_and(|c| c.contains("forbidden"))
     };
     stage.proxy.fault(u32::MAX, secret, Fault::Answer(error(400, 200_000)));
-    let graph = "name: long\ntasks:\n  - id: a\n    title: a\n    description: x\n    primary_agent: {framework: shell, command: 'echo forbidden; sleep 2.5; yes 0123456789 | head -c 31457280; echo done > x.txt'}\n";
-    stage.submit("alice", graph).await;
+    let graph = "name: long\ntasks:\n  - id: a\n    title: a\n    description: x\n    primary_agent: {framework: shell, command: 'echo forbidden; while ! test -e GO; do sleep 0.05; done; yes 0123456789 | head -c 31457280; echo done > x.txt'}\n";
+    let graph = graph.replace("GO", &stage.world.path("go").display().to_string());
+    stage.submit("alice", &graph).await;
     let thread = stage.thread("a").await;
     stage.message(&thread, "output withheld by a filter").await;
+    stage.world.write("go", "");
     stage.message(&thread, "left out here").await;
     let log = stage.message(&thread, "the log of `a`, attempt 1").await;
     let bytes = &log.files[0].bytes;
