@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::discord::bot::answer::{Field, Line};
-use crate::discord::bot::commands::{line as line_of, open};
+use crate::discord::bot::commands::{ANSWER_UNITS, joined, line as line_of, open};
 use crate::discord::bot::front::Front;
 use crate::discord::bot::{Context, Trouble, complete};
 use crate::discord::gate::{Actor, Level};
@@ -14,9 +14,6 @@ use crate::failure::Failure;
 use crate::hooks::rules::{HookRun, Status};
 use crate::hooks::{Asked, Given, Kept, Told};
 use crate::ids::HookName;
-
-/// Text that fits into one answer.
-const ANSWER_UNITS: usize = 1_800;
 
 /// Runs that are shown at once.
 const RUNS_SHOWN: u32 = 10;
@@ -47,20 +44,6 @@ async fn seen(front: &Front, actor: &Actor, asked: &str) -> Result<Vec<Told>, Tr
         front.permit(actor, Level::Viewer, None, asked).await?;
     }
     Ok(all)
-}
-
-/// The parts, as many as fit.
-pub(super) fn joined(parts: Vec<String>, nothing: &str) -> Post {
-    let (mut text, all) = (String::new(), parts.len());
-    for (at, part) in parts.into_iter().enumerate() {
-        if units(&text) + units(&part) > ANSWER_UNITS {
-            let _ = write!(text, "… and {} more", all - at);
-            break;
-        }
-        text.push_str(&part);
-        text.push('\n');
-    }
-    Post::text(if text.is_empty() { nothing.to_owned() } else { text })
 }
 
 fn said(given: &Given) -> Post {

@@ -9,9 +9,12 @@ pub(crate) mod submit;
 pub(crate) mod task;
 mod whole;
 
+use std::fmt::Write as _;
+
 use crate::discord::bot::answer::Line;
 use crate::discord::bot::{Context, Data, Trouble};
 use crate::discord::post::Post;
+use crate::discord::text::units;
 
 /// All of them.
 pub(crate) fn all() -> Vec<poise::Command<Data, Trouble>> {
@@ -50,6 +53,23 @@ pub(crate) fn all() -> Vec<poise::Command<Data, Trouble>> {
 fn guild_only(command: &mut poise::Command<Data, Trouble>) {
     command.guild_only = true;
     command.subcommands.iter_mut().for_each(guild_only);
+}
+
+/// Text that fits into one answer.
+const ANSWER_UNITS: usize = 1_800;
+
+/// The parts, a line or more each, as many as fit into one answer.
+fn joined(parts: Vec<String>, nothing: &str) -> Post {
+    let mut text = String::new();
+    let all = parts.len();
+    for (at, part) in parts.into_iter().enumerate() {
+        if units(&text) + units(&part) > ANSWER_UNITS {
+            let _ = write!(text, "\n… and {} more", all - at);
+            break;
+        }
+        let _ = write!(text, "{}{part}", if text.is_empty() { "" } else { "\n" });
+    }
+    Post::text(if text.is_empty() { nothing.to_owned() } else { text })
 }
 
 /// The interaction of a command, announced to be answered to the person alone or to all.

@@ -6,15 +6,17 @@ use std::time::Duration;
 use crate::control::stats::{self, Stats};
 use crate::control::usage::{self, By};
 use crate::discord::board::{cards, words};
+use crate::discord::bot::answer::Line;
 use crate::discord::bot::clicks::said;
-use crate::discord::bot::commands::open;
+use crate::discord::bot::commands::{joined, open};
 use crate::discord::bot::front::{Front, is_open};
 use crate::discord::bot::{Context, Trouble, complete};
 use crate::discord::gate::{Actor, Level};
 use crate::discord::options::Verbosity;
 use crate::discord::post::Post;
-use crate::discord::text::{fit, inline, units};
+use crate::discord::text::{fit, inline};
 use crate::failure::Failure;
+use crate::ids::ProjectId;
 use crate::orchestrator::{GlobalVerb, Item, RunView, inbox as everything};
 use crate::render::progress::progress;
 use crate::render::words::{count, duration, number};
@@ -30,9 +32,6 @@ const USAGE_ROWS_MAX: usize = 12;
 /// Runs with something for a person that are looked into at most.
 const INBOX_RUNS: usize = 200;
 
-/// Text that fits into one answer.
-const ANSWER_UNITS: usize = 1_800;
-
 /// Open runs that somebody may see, latest first. Somebody who may see nothing is told so.
 async fn open_runs(front: &Front, actor: &Actor, asked: &str) -> Result<Vec<RunView>, Trouble> {
     let runs = front.runs(actor).await?;
@@ -44,19 +43,6 @@ async fn open_runs(front: &Front, actor: &Actor, asked: &str) -> Result<Vec<RunV
         views.push(front.view(run.id).await?);
     }
     Ok(views)
-}
-
-fn joined(parts: Vec<String>, nothing: &str) -> Post {
-    let mut text = String::new();
-    let all = parts.len();
-    for (at, part) in parts.into_iter().enumerate() {
-        if units(&text) + units(&part) > ANSWER_UNITS {
-            let _ = write!(text, "\n… and {} more", all - at);
-            break;
-        }
-        let _ = write!(text, "{}{part}", if text.is_empty() { "" } else { "\n" });
-    }
-    Post::text(if text.is_empty() { nothing.to_owned() } else { text })
 }
 
 /// How all open runs stand (overview, dashboard)
@@ -268,6 +254,21 @@ pub(crate) async fn doctor(ctx: Context<'_>) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// The project that somebody named and may see; without a name all that they may see are meant.
+async fn one_or_all(
+    front: &Front,
+    line: &Line,
+    named: Option<&str>,
+    asked: &str,
+) -> Result<Option<ProjectId>, Trouble> {
+    let one = match named {
+        Some(named) => Some(front.project(&line.actor, Some(named), line.channel).await?),
+        None => None,
+    };
+    front.permit(&line.actor, Level::Viewer, one.as_ref(), asked).await?;
+    Ok(one)
+}
+
 /// What agents used, with a chart (tokens, cost, budget)
 #[poise::command(slash_command)]
 pub(crate) async fn usage(
@@ -283,11 +284,7 @@ pub(crate) async fn usage(
     let line = open(&ctx, true).await?;
     let done = async {
         let front = ctx.data();
-        let one = match &project {
-            Some(named) => Some(front.project(&line.actor, Some(named), line.channel).await?),
-            None => None,
-        };
-        front.permit(&line.actor, Level::Viewer, one.as_ref(), "look at what was used").await?;
+        let one = one_or_all(front, &line, project.as_deref(), "look at what was used").await?;
         let now = front.board.doors.clock.now();
         let span = Duration::from_secs(u64::from(days.unwrap_or(1)) * 24 * 60 * 60);
         let (since, width) = (now - span, usage::bucket(span));
@@ -353,11 +350,7 @@ pub(crate) async fn stats(
     let line = open(&ctx, true).await?;
     let done = async {
         let front = ctx.data();
-        let one = match &project {
-            Some(named) => Some(front.project(&line.actor, Some(named), line.channel).await?),
-            None => None,
-        };
-        front.permit(&line.actor, Level::Viewer, one.as_ref(), "look at how attempts went").await?;
+        let one = one_or_all(front, &line, project.as_deref(), "look at how attempts went").await?;
         let by = match by {
             Some(Together::Model) => stats::By::Model,
             Some(Together::Project) => stats::By::Project,
