@@ -1,5 +1,6 @@
 //! What the commands that look work with, and how they print.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::app;
@@ -22,13 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Reading {
     pub(crate) config: Config,
     pub(crate) store: SqliteStore,
+    /// The process at work did not answer: it is asked no more, however many runs are looked at.
+    silent: AtomicBool,
 }
 
 impl Reading {
     pub(crate) async fn open(common: &Common) -> anyhow::Result<Self> {
         let config = crate::cli::config(common)?;
         let store = app::reader(&config).await?;
-        Ok(Self { config, store })
+        Ok(Self { config, store, silent: AtomicBool::new(false) })
     }
 
     /// Whether some process works on the runs.
@@ -48,14 +51,18 @@ impl Reading {
         let (now, driven) = (SystemClock.now(), self.driven());
         let view = orchestrator::look(&self.store, run.id, &options, now, driven).await?;
         let view = view.ok_or_else(|| Failure::outside(format!("run `{}` is gone", run.name)))?;
-        if !driven || run.state != RunState::Open {
+        if !driven || run.state != RunState::Open || self.silent.load(Ordering::Relaxed) {
             return Ok(view);
         }
         let asked = control::why(&self.config.data_dir, run.id);
         Ok(match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(Some(reasons))) => view.because(reasons),
+            Ok(Ok(None)) => view,
             // One that begins or ends, or hangs, says nothing: the store does.
-            Ok(Ok(None) | Err(_)) | Err(_) => view,
+            Ok(Err(_)) | Err(_) => {
+                self.silent.store(true, Ordering::Relaxed);
+                view
+            }
         })
     }
 
