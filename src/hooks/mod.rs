@@ -12,4 +12,6 @@ mod steps;
 
 pub use books::{Asked, Given, Kept, Options, Reader, Told, change, look, rehearse};
 pub use house::{Doors, Handle, House, Knocked};
-pub use outside::{Diffed, Fetched, Happened, Made, Origin, Outside, Ran, Shell, Wanted, title};
+pub use outside::{
+    Diffed, Fetched, Happened, Made, Origin, Outside, Ran, Shell, Wanted, made_by, title,
+};

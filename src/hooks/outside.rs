@@ -11,7 +11,9 @@ use crate::hooks::rules::{Fired, HookRunId, Query};
 use crate::ids::{HookName, ProfileName, ProjectId};
 use crate::notify::{Notice, NoticeKind};
 use crate::runner::RunInfo;
-use crate::state::{Entry, HookOrigin, LaneEvent, RunEvent, RunOptions, Subject, TaskEvent, What};
+use crate::state::{
+    Entry, HookOrigin, LaneEvent, RunEvent, RunOptions, RunRecord, Subject, TaskEvent, What,
+};
 use crate::time::Timestamp;
 
 /// For which step something is done.
@@ -56,6 +58,12 @@ impl Origin {
         let hook = HookOrigin { hook: self.hook.clone(), run: self.run.0, depth: self.depth };
         RunOptions { hook: Some(hook), ..RunOptions::default() }
     }
+}
+
+/// Those of some runs that a run of a hook submitted, with their projects.
+pub fn made_by(runs: &[RunRecord], run: HookRunId) -> Vec<String> {
+    let of = |record: &&RunRecord| record.options.hook.as_ref().is_some_and(|h| h.run == run.0);
+    runs.iter().filter(of).map(|run| format!("{}:{}", run.project, run.name)).collect()
 }
 
 /// The beginning of a text, on one line.

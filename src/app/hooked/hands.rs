@@ -275,9 +275,7 @@ impl Outside for Hands {
         if let Err(failure) = self.clerk.app.shop.end_errands(run.0).await {
             tracing::warn!(%failure, "what hook run {run} left is not tidied away");
         }
-        let runs = self.runs(None).await.unwrap_or_default();
-        let of = |record: &&RunRecord| record.options.hook.as_ref().is_some_and(|h| h.run == run.0);
-        runs.iter().filter(of).map(|r| format!("{}:{}", r.project, r.name)).collect()
+        hooks::made_by(&self.runs(None).await.unwrap_or_default(), run)
     }
 
     async fn over(&self, run: HookRunId) {

@@ -22,7 +22,7 @@ use crate::hooks::{
 use crate::ids::ProjectId;
 use crate::orchestrator::{Handle, Submission};
 use crate::sim::{ManualClock, Theatre};
-use crate::state::{Entry, ProjectRecord, RunRecord};
+use crate::state::{Entry, ProjectRecord};
 use crate::store::{HookStore as _, MemoryStore, Store as _};
 use crate::time::Clock as _;
 
@@ -207,9 +207,7 @@ impl Outside for Scripted {
     }
 
     async fn clean_up(&self, run: HookRunId) -> Vec<String> {
-        let runs = self.store.runs(None).await.unwrap_or_default();
-        let of = |record: &&RunRecord| record.options.hook.as_ref().is_some_and(|h| h.run == run.0);
-        runs.iter().filter(of).map(|run| format!("{}:{}", run.project, run.name)).collect()
+        hooks::made_by(&self.store.runs(None).await.unwrap_or_default(), run)
     }
 
     async fn over(&self, _: HookRunId) {}
