@@ -111,29 +111,14 @@ struct Held {
 
 impl Executor for Held {
     fn execute(&self, job: Job, reporter: Reporter) {
-        match &job.effect {
-            Effect::PrepareLane { .. } => {
-                reporter.report(Report::LanePrepared { head: nowhere() });
+        if matches!(job.effect, Effect::PrepareLane { .. }) {
+            reporter.report(Report::LanePrepared { head: nowhere() });
+        } else if let Effect::Attempt { task, .. } = &job.effect {
+            let id = job.run.graph.task(*task).id.clone();
+            match id.as_str().starts_with("done") {
+                true => reporter.report(ended()),
+                false => self.begun.send((id, reporter)).unwrap(),
             }
-            Effect::Attempt { task, .. } => {
-                let id = job.run.graph.task(*task).id.clone();
-                match id.as_str().starts_with("done") {
-                    true => reporter.report(ended()),
-                    false => self.begun.send((id, reporter)).unwrap(),
-                }
-            }
-            Effect::CheckLane { .. }
-            | Effect::OpenPr { .. }
-            | Effect::MergePr { .. }
-            | Effect::WatchPr { .. }
-            | Effect::MoveLane { .. }
-            | Effect::DropLane { .. }
-            | Effect::RevertLane { .. }
-            | Effect::WatchLanePr { .. }
-            | Effect::ClosePr { .. }
-            | Effect::CloseLanePr { .. }
-            | Effect::OpenLanePr { .. }
-            | Effect::MergeLane { .. } => unreachable!("nothing comes to its end here"),
         }
     }
     fn tell(&self, _: &taskloom::state::EffectKey, _: ToAttempt) {}

@@ -120,20 +120,22 @@ impl Run {
     /// What a task that is done leaves for later ones. One that is not done any more leaves nothing:
     /// its work is taken back, or done again.
     fn leave_memory(&self, desk: &mut Desk, task: TaskIx, done: bool) {
-        if done && !desk.remembers {
-            return;
+        let key = (self.info.id, task);
+        if !done {
+            desk.batch.memories.insert(key, None);
+        } else if desk.remembers {
+            let spec = self.graph().task(task);
+            let place = MemoryPlace {
+                project: self.info.project.id.clone(),
+                run: self.info.id,
+                name: self.info.name.clone(),
+                task,
+                id: spec.id.clone(),
+                at: desk.now,
+            };
+            let memory = Memory::of(&self.tasks[task.at()], &spec.title, place);
+            desk.batch.memories.insert(key, memory);
         }
-        let spec = self.graph().task(task);
-        let place = MemoryPlace {
-            project: self.info.project.id.clone(),
-            run: self.info.id,
-            name: self.info.name.clone(),
-            task,
-            id: spec.id.clone(),
-            at: desk.now,
-        };
-        let memory = Memory::of(&self.tasks[task.at()], &spec.title, place).filter(|_| done);
-        desk.batch.memories.insert((self.info.id, task), memory);
     }
 
     fn release(&mut self, desk: &mut Desk, task: TaskIx) {
