@@ -159,6 +159,11 @@ fn whoever_asks_beside_a_daemon_is_told_who_holds_the_slots_and_that_it_drains()
     until("the slot counts", || why() == "other/1/later (ready): the only agent slot is taken\n");
     assert_eq!(world.taskloom(&["drain"]).code, 0);
     assert_eq!(why(), "other/1/later (ready): nothing new is started: the engine is draining\n");
+    signal(&daemon.process, "STOP");
+    let hangs = world.taskloom(&["why", "other/1/later"]);
+    signal(&daemon.process, "CONT");
+    let warning = "warning: the process at work does not answer; this is what is stored\n";
+    assert_eq!((hangs.code, hangs.err.as_str()), (0, warning));
     world.write("go", "");
     let over = || world.taskloom(&["why", "held/1/work"]).out == "held/1/work: merged\n";
     until("the agent has ended", over);

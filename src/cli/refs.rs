@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::app;
 use crate::cli::Outcome;
 use crate::cli::args::Common;
-use crate::cli::out::{self, outln};
+use crate::cli::out::{self, errln, outln};
 use crate::config::Config;
 use crate::control;
 use crate::control::names::{Named, part_of, run_of};
@@ -57,10 +57,11 @@ impl Reading {
         let asked = control::why(&self.config.data_dir, run.id);
         Ok(match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(Some(reasons))) => view.because(reasons),
-            Ok(Ok(None)) => view,
-            // One that begins or ends, or hangs, says nothing: the store does.
+            // It begins or ends, or does not know the run.
+            Ok(Ok(None) | Err(control::Error::Nobody)) => view,
             Ok(Err(_)) | Err(_) => {
                 self.silent.store(true, Ordering::Relaxed);
+                errln!("warning: the process at work does not answer; this is what is stored");
                 view
             }
         })
