@@ -27,6 +27,10 @@ use crate::time::{Clock as _, SystemClock, Timestamp};
 /// than one); for one that does not, more would only delay the next rung.
 const INTERRUPT_MAX: Duration = Duration::from_secs(2);
 
+/// The kernel closes what a process had open before it tells of its end: who has closed its output
+/// is on its way out, most often. On a busy machine that way is long.
+const LEAVING: Duration = Duration::from_millis(500);
+
 /// A kill works at once or, for a process in the kernel's hands, whenever the kernel lets go.
 const KILL_AGAIN: Duration = Duration::from_millis(20);
 
@@ -136,17 +140,21 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Gives children that hold the output open a moment to finish, unless the end was asked for.
+    /// Gives children that hold the output open a moment to finish, unless the end was asked for;
+    /// and a shorter one to those that have closed it.
     async fn linger(&mut self, program: &mut Program) {
         let leader = program.leader();
         let mut patience = pin!(sleep(self.spec.linger));
         let mut closed = false;
-        while !closed && !self.childless && self.ladder.next.is_none() {
+        while !self.childless && self.ladder.next.is_none() {
             tokio::select! {
                 _ = self.child_ended.recv() => self.collect(leader),
                 _ = self.told_to_go.recv() => self.stop(Cause::Shutdown, Duration::ZERO, program),
                 Some(request) = self.requests.recv() => self.serve(request, program),
-                () = program.output_closed() => closed = true,
+                () = program.output_closed(), if !closed => {
+                    closed = true;
+                    patience.set(sleep(LEAVING.min(self.spec.linger)));
+                }
                 () = patience.as_mut() => return,
             }
         }
